@@ -1,0 +1,23 @@
+"""One module per benchmark: from its release on disk to faces.  Nothing here knows a metric."""
+
+from facebench.datasets.manifest import Manifest, load_manifest, manifest_folder
+from facebench.datasets.prepare import Check, Prepared, prepare, verify_prepared, verify_release
+from facebench.datasets.registry import Dataset, Release, dataset_names, get_dataset
+from facebench.datasets.sources import Source, open_source
+
+__all__ = [
+    "Check",
+    "Dataset",
+    "Manifest",
+    "Prepared",
+    "Release",
+    "Source",
+    "dataset_names",
+    "get_dataset",
+    "load_manifest",
+    "manifest_folder",
+    "open_source",
+    "prepare",
+    "verify_prepared",
+    "verify_release",
+]

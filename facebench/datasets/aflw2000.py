@@ -1,0 +1,303 @@
+"""AFLW2000-3D: 2000 faces with fitted 68 points and pose, and the LS3D-W reannotation of their points.
+
+The facts (layout, counts, exclusions, faults) are in ``manifests/aflw2000.toml``; PROTOCOLS 1.3, 1.4, 2.2.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.datasets.manifest import Manifest
+from facebench.datasets.registry import Dataset, Release
+from facebench.datasets.sources import Source
+from facebench.datasets.splits import split_rows
+from facebench.datasets.torch7 import read_tensor
+from facebench.errors import DataMissing, Faults, InvalidData, name_some
+from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress
+from facebench.geometry import canonical_euler, carry, euler_to_rotation, tight_box
+
+__all__ = ["DATASET", "read"]
+
+FACE_FILE = re.compile(r"(?P<id>image\d{5})\.(?P<kind>jpg|mat|t7|npy)")
+STACK = re.compile(r"(?i).*reannotated.*\.npy")
+
+#: What is read from a face's .mat: the key, and the shape it must have (None: any).
+KEYS: dict[str, tuple[int | None, ...]] = {
+    "Pose_Para": (1, 7),
+    "pt3d_68": (3, 68),
+    "pt2d": (2, None),
+    "roi": (1, 4),
+}
+POSE_COLUMNS = "pitch, yaw, roll in radians (raw-xyz), tx, ty, tz, scale"
+
+# Three files carry extra columns behind the 21 points of AFLW.
+AFLW_POINTS = 21
+
+#: The published yaw bins, closed above: [0, 30], (30, 60], (60, 90].
+YAW_BINS = {"0-30": (-1.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
+
+
+def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress: Progress) -> Release:
+    """Read the release, and the reannotation where a source holds it.
+
+    Parameters
+    ----------
+    sources : each holds the release (``imageNNNNN.jpg`` and ``.mat`` in one folder anywhere inside), the
+        reannotation (one ``.npy`` stack, or a folder of ``imageNNNNN.t7`` or ``.npy``), or both.
+    partial : accept fewer faces than the release has.
+    """
+    release = _find(sources, {"jpg", "mat"}, "mat")
+    if release is None:
+        raise _no_release(sources, manifest)
+    source, files = release
+    ids = _paired_ids(source, files, manifest, partial)
+    found = _read_mats(source, [files[one]["mat"] for one in ids], progress)
+    annotations = {"original": _original(found)}
+    names = [name for one in ids for name in files[one].values()]
+    roles = {"release": (source, names)}
+    notes = []
+    if labels := _read_reannotation(sources, ids):
+        points, roles["reannotated"] = labels
+        unknown = np.full(points.shape[:2], VISIBILITY["unknown"], np.uint8)
+        annotations["reannotated"] = AnnotationSet("ibug68", points, unknown)
+    else:
+        notes.append(
+            f"no reannotated points (give a second --source: {manifest.sources['reannotated']}); "
+            "the protocol aflw2000/landmarks-reannotated needs them"
+        )
+    used = {id(one) for one, _ in roles.values()}
+    if idle := [one for one in sources if id(one) not in used]:
+        raise _not_used(idle[0], manifest)
+    if partial and len(ids) < manifest.faces:
+        notes.append(f"a part of the release: {len(ids)} of {manifest.faces} faces")
+    pitch_yaw_roll = np.degrees(found["Pose_Para"][:, :3])
+    euler = pitch_yaw_roll[:, [1, 0, 2]]
+    content = Content(
+        dataset=manifest.name,
+        licence=manifest.licence.text,
+        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        ids=ids,
+        images=[
+            ImageFile(files[one]["jpg"], source.sizes[files[one]["jpg"]], _reader(source, files[one]["jpg"]))
+            for one in ids
+        ],
+        image_of=np.arange(len(ids)),
+        annotations=annotations,
+        splits=split_rows(ids, manifest, _yaw_bins(euler), partial=partial),
+        boxes={"landmarks": tight_box(annotations["original"].points)},
+        rotation=euler_to_rotation(euler, "raw-xyz"),
+        pose_source=found["Pose_Para"],
+        pose_columns=POSE_COLUMNS,
+        source={"roi": found["roi"].astype(np.int32)},
+    )
+    return Release(content, roles, notes)
+
+
+def _reader(source: Source, name: str):  # type: ignore[no-untyped-def]
+    return lambda: source.read(name)
+
+
+def _find(
+    sources: Sequence[Source], kinds: set[str], needed: str
+) -> tuple[Source, dict[str, dict[str, str]]] | None:
+    """Find the one folder with ``needed`` files: its files of the given kinds by face id and kind."""
+    found: list[tuple[Source, str]] = []
+    for source in sources:
+        folders = {str(PurePosixPath(name).parent) for name in source if _kind(name) == needed}
+        found += [(source, folder) for folder in sorted(folders)]
+    if not found:
+        return None
+    if len(found) > 1:
+        places = name_some(source.where(folder) for source, folder in found)
+        msg = (
+            f"found imageNNNNN.{needed} in {len(found)} folders ({places}); give the one to use as --source."
+        )
+        raise InvalidData(msg)
+    source, folder = found[0]
+    files: dict[str, dict[str, str]] = {}
+    for name in source:
+        match = FACE_FILE.fullmatch(PurePosixPath(name).name)
+        if match and match["kind"] in kinds and str(PurePosixPath(name).parent) == folder:
+            files.setdefault(match["id"], {})[match["kind"]] = name
+    return source, files
+
+
+def _kind(name: str) -> str | None:
+    match = FACE_FILE.fullmatch(PurePosixPath(name).name)
+    return match["kind"] if match else None
+
+
+def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
+    looked = ", ".join(str(source.path) for source in sources)
+    inside = [source.where(name) for source in sources for name in source if name.endswith(".zip")]
+    hint = f" There is an archive in it: give that as --source ({name_some(inside)})." if inside else ""
+    return DataMissing(
+        f"{looked}: no AFLW2000-3D release found: expected a folder of imageNNNNN.jpg and imageNNNNN.mat.{hint}"
+        f"\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
+        f"'facebench info {manifest.name}' says how to obtain it."
+    )
+
+
+def _not_used(source: Source, manifest: Manifest) -> DataMissing:
+    roles = "\n".join(f"  {role}: {what}" for role, what in manifest.sources.items())
+    return DataMissing(
+        f"{source.path}: nothing of {manifest.title} that the other sources have not given already.\n"
+        f"Expected one of:\n{roles}"
+    )
+
+
+def _paired_ids(
+    source: Source, files: dict[str, dict[str, str]], manifest: Manifest, partial: bool
+) -> list[str]:
+    """Return the sorted ids of the faces that have both files, and refuse when a file is missing."""
+    faults = Faults(str(source.path))
+    for one in sorted(files):
+        for kind in ("jpg", "mat"):
+            if kind not in files[one]:
+                faults.add(next(iter(files[one].values())), f"has no {one}.{kind} beside it")
+    faults.raise_if_any("Every face needs both files: unpack the release again.")
+    if len(files) != manifest.faces and not partial:
+        published = {PurePosixPath(name).stem for name in manifest.file_hashes}
+        absent = name_some(sorted(published - set(files))) or "none of the published ones"
+        msg = (
+            f"{source.path}: expected {manifest.faces} faces, found {len(files)}; absent: {absent}. "
+            f"Unpack the release again, or prepare the part that is there with '--partial'."
+        )
+        raise InvalidData(msg)
+    return sorted(files)
+
+
+def _read_mats(source: Source, names: Sequence[str], progress: Progress) -> dict[str, NDArray[np.float64]]:
+    """Read the keys of every .mat into one array per key, faces first."""
+    faults = Faults(str(source.path))
+    columns: dict[str, list[NDArray]] = {key: [] for key in KEYS}
+    for name in progress(names, len(names), "annotations"):
+        for key, value in _read_mat(source.read(name), name, faults):
+            columns[key].append(value)
+    faults.raise_if_any("Unpack the release again, or obtain these files again.")
+    stacked = {key: np.stack(values).astype(np.float64) for key, values in columns.items()}
+    return {**stacked, "Pose_Para": stacked["Pose_Para"][:, 0], "roi": stacked["roi"][:, 0]}
+
+
+def _read_mat(data: bytes, name: str, faults: Faults) -> Iterator[tuple[str, NDArray]]:
+    from scipy.io import loadmat
+
+    try:
+        values = loadmat(io.BytesIO(data), variable_names=list(KEYS))
+    except Exception as error:  # a damaged file makes loadmat raise almost anything
+        faults.add(name, f"not a readable MATLAB file ({type(error).__name__}: {error})")
+        return
+    for key, shape in KEYS.items():
+        if key not in values:
+            faults.add(name, f"key '{key}': expected shape {_shape_text(shape)}, found no such key")
+            continue
+        value = values[key]
+        fits = value.ndim == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, value.shape, strict=True)
+        )
+        if not fits or value.dtype.kind not in "iuf" or (key == "pt2d" and value.shape[1] < AFLW_POINTS):
+            faults.add(name, f"key '{key}': expected shape {_shape_text(shape)}, found {value.shape}")
+        elif not np.isfinite(value).all():
+            faults.add(name, f"key '{key}': expected finite numbers, found NaN or infinity")
+        else:
+            yield key, value[:, :AFLW_POINTS] if key == "pt2d" else value
+
+
+def _shape_text(shape: tuple[int | None, ...]) -> str:
+    return str(tuple(AFLW_POINTS if size is None else size for size in shape))
+
+
+def _original(found: dict[str, NDArray[np.float64]]) -> AnnotationSet:
+    """Return the points of the fitted model, with the visibility of AFLW's 21 points carried over.
+
+    AFLW annotates a point only where it is visible; the release stores the others with x = -1.  Their
+    position is still known from the fit, hence *occluded* rather than *hidden*.
+    """
+    seen = found["pt2d"][:, 0] >= 0
+    states = np.where(seen, VISIBILITY["visible"], VISIBILITY["occluded"]).astype(np.uint8)
+    points = np.ascontiguousarray(found["pt3d_68"][:, :2].transpose(0, 2, 1))
+    return AnnotationSet("ibug68", points, carry(states, "aflw21", "ibug68", VISIBILITY["unknown"]))
+
+
+def _yaw_bins(euler: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """Return the yaw bins that follow from ``Pose_Para``: as stored, and of the canonical angles."""
+    readings = {"raw": euler[:, 0], "canonical": canonical_euler(euler, "raw-xyz")[:, 0]}
+    return {
+        f"yaw-{reading}-{name}": np.flatnonzero((np.abs(yaw) > above) & (np.abs(yaw) <= up_to))
+        for reading, yaw in readings.items()
+        for name, (above, up_to) in YAW_BINS.items()
+    }
+
+
+def _read_reannotation(
+    sources: Sequence[Source], ids: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[Source, list[str]]] | None:
+    """Read the (N, 68, 2) reannotated points, from a stack or from one file per face."""
+    stacks = [
+        (source, name)
+        for source in sources
+        for name in source
+        if _kind(name) is None and (STACK.match(name) or (len(source.sizes) == 1 and name.endswith(".npy")))
+    ]
+    if stacks:
+        source, name = stacks[0]
+        points = _as_points(_load_npy(source, name), source.where(name), len(ids))
+        return points, (source, [name])
+    for kind in ("t7", "npy"):
+        if found := _find(sources, {kind}, kind):
+            source, files = found
+            return _read_labels(source, files, kind, ids)
+    return None
+
+
+def _read_labels(
+    source: Source, files: dict[str, dict[str, str]], kind: str, ids: Sequence[str]
+) -> tuple[NDArray[np.float64], tuple[Source, list[str]]]:
+    faults = Faults(str(source.path))
+    for one in sorted(set(ids) - set(files)):
+        faults.add(f"{one}.{kind}", "missing; the release has this face")
+    for one in sorted(set(files) - set(ids)):
+        faults.add(files[one][kind], "the release has no such face")
+    faults.raise_if_any("The reannotation must have one file for each face of the release.")
+    names = [files[one][kind] for one in ids]
+    points = []
+    for name in names:
+        try:
+            values = read_tensor(source.read(name)) if kind == "t7" else _load_npy(source, name)
+            points.append(_as_points(values[None], name, 1)[0])
+        except (ValueError, InvalidData) as error:
+            faults.add(name, str(error))
+    faults.raise_if_any("Obtain these files again.")
+    return np.stack(points), (source, names)
+
+
+def _load_npy(source: Source, name: str) -> NDArray:
+    try:
+        return np.load(io.BytesIO(source.read(name)), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        msg = f"{source.where(name)}: not a readable .npy file ({error}). Obtain it again."
+        raise InvalidData(msg) from error
+
+
+def _as_points(values: NDArray, where: str, count: int) -> NDArray[np.float64]:
+    """Check a stack of 68 points and bring it to (count, 68, 2)."""
+    if values.shape == (count, 2, 68):
+        values = values.transpose(0, 2, 1)
+    if values.shape != (count, 68, 2):
+        msg = f"{where}: expected shape ({count}, 2, 68), one row for each face, found {values.shape}."
+        raise InvalidData(msg)
+    points = np.ascontiguousarray(values, dtype=np.float64)
+    if not np.isfinite(points).all():
+        rows = np.flatnonzero(~np.isfinite(points).all(axis=(1, 2)))
+        msg = f"{where}: expected finite coordinates, found NaN or infinity in row {name_some(rows)}."
+        raise InvalidData(msg)
+    return points
+
+
+DATASET = Dataset("aflw2000", read)

@@ -1,0 +1,135 @@
+"""The manifest of a dataset: every fact about it that is not code, validated.
+
+A manifest is ``manifests/<dataset>.toml``; beside it may lie ``<dataset>.sha256``, the hashes of the files
+of the release in the format of ``sha256sum``.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from facebench.errors import InvalidData
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Manifest", "Split", "load_manifest", "manifest_folder"]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Licence(Strict):
+    summary: str
+    text: str
+    redistribution: bool
+
+
+class Citation(Strict):
+    key: str
+    what: str
+    bibtex: str
+
+
+class Archive(Strict):
+    """A file that the owners publish; ``sha256`` is of the file as they packed it."""
+
+    file: str
+    obtain: str
+    url: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+
+
+class AnnotationFacts(Strict):
+    scheme: str
+    what: str
+    index_base: str
+    visibility: str
+
+
+class Split(Strict):
+    """A list of faces: a rule in words, its size, and the hash of its ids.
+
+    ``ids`` lists the faces; ``exclude`` and ``exclude_splits`` those that are left out of all of them.
+    Where the dataset's module computes the list by the rule, none is given.  Either way the outcome is
+    checked against the hash.
+    """
+
+    what: str
+    count: int
+    sha256: str
+    ids: tuple[str, ...] | None = None
+    exclude: tuple[str, ...] = ()
+    exclude_splits: tuple[str, ...] = ()
+
+
+class Fault(Strict):
+    """Something known to be wrong or odd in the release, and what facebench does about it."""
+
+    what: str
+    handling: str
+    count: int | None = None
+    ids: tuple[str, ...] = ()
+
+
+class Manifest(Strict):
+    """Everything there is to know about a dataset."""
+
+    name: str
+    title: str
+    summary: str
+    homepage: str
+    images: int
+    faces: int
+    licence: Licence
+    citations: tuple[Citation, ...]
+    archives: tuple[Archive, ...]
+    tree: str
+    sources: dict[str, str]
+    pose: str
+    boxes: dict[str, str]
+    source: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, AnnotationFacts]
+    splits: dict[str, Split]
+    faults: tuple[Fault, ...]
+    file_hashes: dict[str, str] = Field(default_factory=dict, repr=False)
+
+
+def manifest_folder() -> Path:
+    """Return the folder of the manifests, in an installed wheel or beside the package in a checkout."""
+    package = Path(__file__).parents[1]
+    installed = package / "manifests"
+    return installed if installed.is_dir() else package.parent / "manifests"
+
+
+@cache
+def load_manifest(path: Path) -> Manifest:
+    """Read and validate a manifest.
+
+    Raises
+    ------
+    InvalidData : names the file and every key that is missing, unknown or of the wrong type.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        hashes = path.with_suffix(".sha256")
+        if hashes.is_file():
+            lines = hashes.read_text(encoding="utf-8").splitlines()
+            values["file_hashes"] = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+        return Manifest.model_validate(values)
+    except ValidationError as error:
+        faults = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        msg = "\n".join([f"{path}: not a valid manifest:", *faults])
+        raise InvalidData(msg) from error
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path}: not valid TOML ({error})."
+        raise InvalidData(msg) from error

@@ -1,0 +1,185 @@
+"""From a release to a prepared-dataset file, and the check of either against what is published."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from facebench import __version__
+from facebench.datasets.manifest import Manifest
+from facebench.datasets.registry import Release, get_dataset
+from facebench.datasets.sources import open_source, tree_sha256
+from facebench.errors import DataMissing, InvalidData, UsageError, name_some
+from facebench.formats import (
+    PreparedDataset,
+    Progress,
+    is_intact,
+    no_progress,
+    open_dataset,
+    write_dataset,
+)
+
+__all__ = ["Check", "Prepared", "prepare", "verify_prepared", "verify_release"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The outcome of :func:`prepare`: the file's path and what its user should know."""
+
+    path: Path
+    notes: list[str]
+
+
+def prepare(
+    name: str,
+    sources: Sequence[str | Path],
+    target: Path,
+    *,
+    partial: bool = False,
+    images: Literal["embed", "none"] = "embed",
+    progress: Progress = no_progress,
+) -> Prepared:
+    """Turn a release into a prepared-dataset file.
+
+    Parameters
+    ----------
+    sources : folders, archives or files that hold the release; each is recognised by what is in it.
+    target : the file to write; replaced only when everything is complete.
+    partial : accept a release that lacks faces; its splits are then not the published ones.
+    images : ``embed`` the encoded images, or ``none`` to read them by path from an unpacked release.
+
+    Raises
+    ------
+    DataMissing : the sources do not hold the release.
+    InvalidData : the release is damaged or not the published one; names the files.
+    """
+    dataset = get_dataset(name)
+    manifest = dataset.manifest
+    if not sources:
+        msg = (
+            f"prepare {name}: no --source given. Expected: {'; '.join(manifest.sources.values())}. "
+            f"'facebench info {name}' says how to obtain them."
+        )
+        raise DataMissing(msg)
+    release = dataset.read([open_source(path) for path in sources], manifest, partial, progress)
+    options: dict[str, Any] = {"images": images, "partial": partial}
+    root = _image_root(release) if images == "none" else None
+    notes = list(release.notes)
+
+    def provenance() -> dict[str, Any]:
+        digests = {
+            role: {name: source.digests[name] for name in names}
+            for role, (source, names) in release.files.items()
+        }
+        notes.extend(_compare(digests.get("release", {}), manifest))
+        described = {
+            role: {"files": len(files), "sha256": tree_sha256(_relative(files))}
+            for role, files in digests.items()
+        }
+        found = {"sources": described, "options": options, "facebench": __version__}
+        return found if root is None else {**found, "image_root": str(root)}
+
+    write_dataset(target, release.content, provenance, embed_images=images == "embed", progress=progress)
+    return Prepared(target, notes)
+
+
+def _image_root(release: Release) -> Path:
+    source, names = release.files["release"]
+    if not source.path.is_dir():
+        msg = f"{source.path}: '--images none' reads images by path and needs the release unpacked."
+        raise UsageError(msg)
+    return (source.path / _common_folder(names)).absolute()
+
+
+def _common_folder(names: Iterable[str]) -> str:
+    """Return the longest folder that all names begin with, with a slash at its end, or nothing."""
+    folders = [name.rpartition("/")[0] for name in names]
+    first, last = (min(folders), max(folders)) if folders else ("", "")
+    same = [a for a, b in zip(first.split("/"), last.split("/"), strict=False) if a == b]
+    return "".join(f"{one}/" for one in same if one)
+
+
+def _relative(digests: Mapping[str, str]) -> dict[str, str]:
+    """Name files from the release's own folder on, so that it does not matter where that folder lies."""
+    prefix = len(_common_folder(digests))
+    return {name[prefix:]: digest for name, digest in digests.items()}
+
+
+def _compare(digests: Mapping[str, str], manifest: Manifest) -> list[str]:
+    """Say how the files of a release differ from the published ones, where their hashes are known."""
+    if not manifest.file_hashes:
+        return []
+    found = _relative(digests)
+    published = _relative(manifest.file_hashes)
+    other = sorted(name for name, digest in found.items() if published.get(name) != digest)
+    if not other:
+        return []
+    return [f"{len(other)} of {len(found)} files are not those of the published release: {name_some(other)}"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """The state of one checked thing."""
+
+    name: str
+    state: Literal["ok", "missing", "invalid"]
+    detail: str = ""
+
+
+def verify_prepared(path: Path, progress: Progress = no_progress) -> list[Check]:
+    """Check every byte of a prepared file; where one has changed, name what it belongs to."""
+    if not path.is_file():
+        return [Check(str(path), "missing", "not prepared")]
+    dataset = None
+    try:
+        dataset = open_dataset(path)
+        intact = is_intact(path)
+    except InvalidData as error:
+        return [Check(str(path), "invalid", str(error))]
+    if intact:
+        detail = f"{len(dataset)} faces, {len(dataset.image_paths)} images, every byte as written"
+        return [Check(str(path), "ok", detail)]
+    changed = list(_changed_images(dataset, progress))
+    detail = "its bytes are not those that were written; prepare it again"
+    return [Check(str(path), "invalid", detail), *changed]
+
+
+def _changed_images(dataset: PreparedDataset, progress: Progress) -> Iterable[Check]:
+    expected = dataset.image_sha256
+    for row, name in enumerate(progress(dataset.image_paths, len(dataset.image_paths), "images")):
+        if hashlib.sha256(dataset.encoded_image(row)).digest() != expected[row].tobytes():
+            yield Check(f"{dataset.path}: {name}", "invalid", "the image's bytes have changed")
+
+
+def verify_release(name: str, sources: Sequence[str | Path], progress: Progress = no_progress) -> list[Check]:
+    """Compare the files of a release with the published hashes, naming those missing or changed."""
+    manifest = get_dataset(name).manifest
+    if not manifest.file_hashes:
+        msg = f"{name}: the hashes of its files are not known, so a release cannot be verified."
+        raise UsageError(msg)
+    found: dict[str, str] = {}
+    for source in map(open_source, sources):
+        for member in progress(list(source), len(source.sizes), source.path.name):
+            parts = member.split("/")
+            # A published path may stand anywhere below what the user named.
+            for begin in range(len(parts)):
+                published = "/".join(parts[begin:])
+                if published in manifest.file_hashes:
+                    source.read(member)
+                    found[published] = source.digests[member]
+                    break
+    if not found:
+        msg = f"{name}: none of its files found in {', '.join(map(str, sources))}. Expected:\n{manifest.tree}"
+        raise DataMissing(msg)
+    checks = []
+    for published, digest in manifest.file_hashes.items():
+        if published not in found:
+            checks.append(Check(published, "missing"))
+        elif found[published] != digest:
+            checks.append(Check(published, "invalid", "not the bytes of the published release"))
+        else:
+            checks.append(Check(published, "ok"))
+    return checks

@@ -1,0 +1,78 @@
+"""Which datasets there are: the built-in ones, and those of installed packages.
+
+A package adds a dataset without changing facebench by an entry point in the group
+``facebench.datasets`` whose value is a :class:`Dataset`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from facebench.datasets.manifest import Manifest, load_manifest, manifest_folder
+from facebench.datasets.sources import Source
+from facebench.errors import UsageError
+from facebench.formats import Content, Progress
+
+__all__ = ["Dataset", "Release", "dataset_names", "get_dataset"]
+
+BUILT_IN = ("aflw2000",)
+
+
+@dataclass(frozen=True)
+class Release:
+    """What a dataset's module found in the sources.
+
+    Attributes
+    ----------
+    files : for each role of the manifest's ``sources``, the source and the names of its files.
+    notes : what a user should know about this preparation: absent parts, odd files.
+    """
+
+    content: Content
+    files: dict[str, tuple[Source, list[str]]]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A benchmark: its manifest, and the function that reads its release.
+
+    Attributes
+    ----------
+    read : called with the opened sources, the manifest, whether a part of the release will do, and a
+        progress wrapper.
+    """
+
+    name: str
+    read: Callable[[Sequence[Source], Manifest, bool, Progress], Release]
+    folder: Path | None = None
+
+    @property
+    def manifest(self) -> Manifest:
+        return load_manifest((self.folder or manifest_folder()) / f"{self.name}.toml")
+
+
+@cache
+def _installed() -> dict[str, Dataset]:
+    found = {name: import_module(f"facebench.datasets.{name}").DATASET for name in BUILT_IN}
+    for point in entry_points(group="facebench.datasets"):
+        found.setdefault(point.name, point.load())
+    return found
+
+
+def dataset_names() -> list[str]:
+    """Return the names of all datasets, sorted."""
+    return sorted(_installed())
+
+
+def get_dataset(name: str) -> Dataset:
+    """Return a dataset by name, or raise :class:`UsageError` listing the known ones."""
+    if name not in _installed():
+        msg = f"Unknown dataset '{name}'. Known datasets: {', '.join(dataset_names())}."
+        raise UsageError(msg)
+    return _installed()[name]

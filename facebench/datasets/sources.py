@@ -1,0 +1,110 @@
+"""Where a release lies on disk: a folder, a zip archive, or a single file, all read the same way."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from facebench.errors import DataMissing, InvalidData
+
+__all__ = ["Source", "open_source", "tree_sha256"]
+
+# Left behind by file managers and archivers; never part of a release.
+LITTER = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+
+
+@dataclass
+class Source:
+    """A tree of files that remembers the SHA-256 of each one it has read.
+
+    Attributes
+    ----------
+    path : the folder, archive or file that the user named.
+    sizes : size in bytes of every file, by its path inside, ``/`` between folders, sorted.
+    digests : SHA-256 of the files read so far.
+    """
+
+    path: Path
+    sizes: dict[str, int]
+    digests: dict[str, str] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.sizes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.sizes)
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        return zipfile.ZipFile(self.path) if zipfile.is_zipfile(self.path) else None
+
+    def where(self, name: str) -> str:
+        """Return how to name a file of this source in a message."""
+        if self.path.is_dir():
+            return str(self.path / name)
+        return str(self.path) if self.path.name == name else f"{self.path}: {name}"
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of a file.
+
+        Raises
+        ------
+        InvalidData : it cannot be read; an archive whose checksum fails is named here.
+        """
+        try:
+            if self._archive is not None:
+                data = self._archive.read(name)
+            else:
+                data = (self.path / name if self.path.is_dir() else self.path).read_bytes()
+        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            msg = f"{self.where(name)}: cannot be read ({error}). Obtain the file again."
+            raise InvalidData(msg) from error
+        self.digests[name] = hashlib.sha256(data).hexdigest()
+        return data
+
+
+def open_source(path: str | Path) -> Source:
+    """Open a folder, a ``.zip`` archive or a single file.
+
+    Raises
+    ------
+    DataMissing : nothing is there.
+    InvalidData : an archive that was cut short or is damaged.
+    """
+    root = Path(path).expanduser()
+    if root.is_dir():
+        files = (file for file in root.rglob("*") if file.is_file())
+        sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in files}
+    elif root.is_file() and root.suffix.lower() == ".zip":
+        try:
+            with zipfile.ZipFile(root) as archive:
+                sizes = {one.filename: one.file_size for one in archive.infolist() if not one.is_dir()}
+        except zipfile.BadZipFile as error:
+            msg = f"{root}: not a complete zip archive ({error}). It was cut short: obtain it again."
+            raise InvalidData(msg) from error
+    elif root.is_file():
+        sizes = {root.name: root.stat().st_size}
+    else:
+        msg = f"{root}: no such file or folder, given as --source."
+        raise DataMissing(msg)
+    kept = {name: size for name, size in sorted(sizes.items()) if not _is_litter(name)}
+    return Source(root, kept)
+
+
+def _is_litter(name: str) -> bool:
+    return name.startswith(LITTER[0]) or PurePosixPath(name).name in LITTER[1:]
+
+
+def tree_sha256(digests: dict[str, str]) -> str:
+    """Hash a set of files by their names and contents, however they are packed.
+
+    The SHA-256 of the lines ``<sha256 of the file>  <path>`` in order of path, which is the output of
+    ``sha256sum`` on the sorted paths.
+    """
+    lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,77 @@
+"""The protocols of AFLW2000-3D (PROTOCOLS 2.2, 3.5)."""
+
+from __future__ import annotations
+
+from facebench.protocols.protocol import ALL, BALANCED, LandmarkProtocol, PoseProtocol
+
+__all__ = ["PROTOCOLS"]
+
+# The yaw of Pose_Para as stored: the default labels of 3DDFA's own evaluation.
+BINS = {
+    "|yaw| 0-30": "yaw-raw-0-30",
+    "30-60": "yaw-raw-30-60",
+    "60-90": "yaw-raw-60-90",
+}
+
+LANDMARK_SOURCES = (
+    "cleardusk/3DDFA benchmark_aflw2000.py: normaliser, bins, balanced mean",
+    "pcr-upm/images_framework: AUC and FR at 6 %",
+    "Bulat and Tzimiropoulos, ICCV 2017: AUC at 7 %",
+)
+
+
+def _landmarks(annotation: str, title: str, description: str) -> LandmarkProtocol:
+    return LandmarkProtocol(
+        name=f"aflw2000/landmarks-{annotation}",
+        version=1,
+        title=title,
+        dataset="aflw2000",
+        faces="all",
+        bins=BINS,
+        headline=("nme/box-sqrt", BALANCED),
+        description=description,
+        sources=LANDMARK_SOURCES,
+        annotation=annotation,
+        scheme="ibug68",
+        normaliser="box-sqrt",
+        also=("box-height", "box-diagonal", "box-max", "corners", "pupils6", "pupils-corners"),
+        thresholds=(6, 7),
+    )
+
+
+PROTOCOLS = (
+    PoseProtocol(
+        name="aflw2000/pose",
+        version=1,
+        title="Head pose",
+        dataset="aflw2000",
+        faces="valid",
+        bins=BINS,
+        headline=("mae/raw-xyz", ALL),
+        description=(
+            "Rotation of the 1969 faces whose three angles in Pose_Para are all within 99 degrees. The MAE "
+            "is the mean absolute error of yaw, pitch and roll, wrapped at 180 degrees, in the convention "
+            "raw-xyz that Hopenet, FSA-Net and 6DRepNet report; the same errors read in mnn-yxz give "
+            "another number, shown beside it."
+        ),
+        sources=(
+            "natanielruiz/deep-head-pose, shamangary/FSA-Net, thohemp/6DRepNet: faces and angles",
+            "pcr-upm/images_framework: wrapping",
+            "Cao et al. 2021 (TriNet): MAEV",
+        ),
+        convention="raw-xyz",
+        also=("mnn-yxz",),
+    ),
+    _landmarks(
+        "original",
+        "68 points, original labels",
+        "All 68 points of the fitted 3D face model that the release labels, of all 2000 faces, visible or "
+        "not. The error is normalised by sqrt(w h) of the tight box of the true points.",
+    ),
+    _landmarks(
+        "reannotated",
+        "68 points, reannotated labels (LS3D-W)",
+        "All 68 points as reannotated in LS3D-W, of all 2000 faces, visible or not. The error is normalised "
+        "by sqrt(w h) of the tight box of the true points. The yaw bins are those of the original release.",
+    ),
+)

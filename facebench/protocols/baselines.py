@@ -1,0 +1,64 @@
+"""Constant predictors: what a method scores that never looks at the image.
+
+They are the floor of every leaderboard.  The means are taken over the very faces that are scored, so no
+constant can do better by much: a method that does not beat them has learnt nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from facebench.errors import UsageError
+from facebench.formats import PreparedDataset, write_predictions
+from facebench.geometry import place_in_box, relative_to_box, rotation_to_euler
+from facebench.protocols.protocol import LandmarkProtocol, PoseProtocol
+from facebench.protocols.registry import protocols_of
+
+__all__ = ["BASELINES", "predict_baseline"]
+
+BASELINES = {
+    "zero-pose": "yaw, pitch and roll all 0 for every face",
+    "mean-pose": "the mean yaw, pitch and roll of the scored faces for every face",
+    "mean-shape": "the mean of the true shapes, scaled into the true landmark box of each face",
+}
+
+
+def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None:
+    """Write the predictions of a constant predictor for every face of a dataset.
+
+    Parameters
+    ----------
+    model : a key of :data:`BASELINES`.
+
+    Raises
+    ------
+    UsageError : unknown model, or the dataset has no protocol for it.
+    """
+    if model not in BASELINES:
+        msg = f"Unknown model '{model}'. Known models: {', '.join(BASELINES)}."
+        raise UsageError(msg)
+    protocols = protocols_of(dataset.name)
+    common = {"dataset": dataset.name, "ids": dataset.ids, "training_data": "none"}
+    for protocol in protocols:
+        if model == "mean-shape" and isinstance(protocol, LandmarkProtocol):
+            rows = dataset.split(protocol.faces)
+            boxes = dataset.boxes["landmarks"]
+            shapes = relative_to_box(dataset.annotation(protocol.annotation).points, boxes)
+            mean = np.nanmean(shapes[rows], axis=0)
+            points = place_in_box(np.broadcast_to(mean, shapes.shape), boxes)
+            write_predictions(
+                target, method=model, box="landmarks", landmarks=points, scheme=protocol.scheme, **common
+            )
+            return
+        if model != "mean-shape" and isinstance(protocol, PoseProtocol):
+            truth = rotation_to_euler(dataset.rotation[dataset.split(protocol.faces)], protocol.convention)
+            constant = np.zeros(3) if model == "zero-pose" else truth.mean(axis=0)
+            euler = np.broadcast_to(constant, (len(dataset), 3))
+            write_predictions(
+                target, method=model, euler=euler, euler_convention=protocol.convention, **common
+            )
+            return
+    msg = f"{dataset.name}: has no protocol for the model '{model}'."
+    raise UsageError(msg)

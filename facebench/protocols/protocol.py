@@ -1,0 +1,308 @@
+"""What a protocol is: which faces, which ground truth, which errors, summarised how.
+
+A protocol is a value, not code: it names an annotation set or an Euler convention, a split, the groups of
+faces that are reported apart, and its metrics.  Two kinds exist, for landmarks and for pose; each turns
+predictions into per-face error vectors (its ``columns``), and every metric is a summary of one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.errors import InvalidData
+from facebench.formats import Predictions, PreparedDataset
+from facebench.geometry import geodesic_distance, get_scheme, rotation_to_euler
+from facebench.metrics import (
+    auc_share,
+    axis_errors,
+    euler_errors,
+    failure,
+    masked_mean,
+    normalising_distance,
+    point_errors,
+    success,
+)
+
+__all__ = ["ALL", "BALANCED", "Columns", "LandmarkProtocol", "Metric", "PoseProtocol", "Protocol"]
+
+Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
+
+#: The groups of faces that every protocol has: all of its faces, and the mean of the means of its bins.
+ALL, BALANCED = "all", "balanced"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a protocol.
+
+    Attributes
+    ----------
+    key : its name in results and entries, such as ``nme/box-sqrt``.
+    title : its name in tables.
+    better : whether lower or higher values are better.
+    column : the error vector that it summarises.
+    quantile : None for the mean over faces.
+    binned : reported for each bin and balanced too, not only over all faces.
+    """
+
+    key: str
+    title: str
+    unit: Literal["%", "°"]
+    better: Literal["lower", "higher"]
+    column: str
+    quantile: float | None = None
+    binned: bool = False
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Per-face error vectors of m faces by name, and the landmark errors behind them.
+
+    Attributes
+    ----------
+    point_nme : (K,) mean NME of each point over the faces, where points are scored.
+    """
+
+    vectors: Mapping[str, Floats]
+    point_nme: Mapping[str, float] = field(default_factory=dict)
+    part_nme: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """What both kinds of protocol share.
+
+    Attributes
+    ----------
+    faces : the split that is scored.
+    bins : title and split of each group of faces that is also reported apart.
+    headline : key and group of the number to quote.
+    """
+
+    name: str
+    version: int
+    title: str
+    dataset: str
+    faces: str
+    bins: Mapping[str, str]
+    headline: tuple[str, str]
+    description: str
+    sources: tuple[str, ...]
+
+    @property
+    def needs(self) -> str:
+        """Name what a predictions file must hold to be scored."""
+        raise NotImplementedError
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        raise NotImplementedError
+
+    def metric(self, key: str) -> Metric:
+        """Return a metric by key; raises KeyError."""
+        return {metric.key: metric for metric in self.metrics}[key]
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups of faces that scores are given for."""
+        return (ALL, *self.bins.values(), BALANCED) if self.bins else (ALL,)
+
+    def is_answered_by(self, predictions: Predictions) -> bool:
+        """Tell whether the predictions hold what is scored."""
+        raise NotImplementedError
+
+    def found(self, predictions: Predictions) -> NDArray[np.bool_]:
+        """Return the (n,) mask of predicted faces whose every number is finite."""
+        raise NotImplementedError
+
+    def truth_sha256(self, dataset: PreparedDataset, rows: Rows) -> str:
+        """Hash the ids and the ground truth of the faces at ``rows``, to tell labellings apart."""
+        digest = hashlib.sha256("".join(f"{dataset.ids[row]}\n" for row in rows).encode())
+        digest.update(np.ascontiguousarray(self._truth(dataset)[rows], "<f8").tobytes())
+        return digest.hexdigest()
+
+    def _truth(self, dataset: PreparedDataset) -> Floats:
+        raise NotImplementedError
+
+    def columns(
+        self, dataset: PreparedDataset, rows: Rows, predictions: Predictions, predicted: Rows
+    ) -> Columns:
+        """Compute the error vectors of faces.
+
+        Parameters
+        ----------
+        rows : (m,) rows of the faces in the dataset.
+        predicted : (m,) rows of the same faces in the predictions.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarkProtocol(Protocol):
+    """Landmarks: NME of the annotated points under a normaliser, AUC, FR and percentiles of it.
+
+    Attributes
+    ----------
+    annotation : the annotation set that is the ground truth.
+    normaliser : the normaliser of the headline, of AUC, FR and the percentiles.
+    also : further normalisers, under which the NME is given too.
+    thresholds : NME in percent at which AUC and FR are given.
+    """
+
+    annotation: str
+    scheme: str
+    normaliser: str
+    also: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    percentiles: tuple[int, ...] = (50, 90, 95)
+
+    @property
+    def needs(self) -> str:
+        return f"landmarks ({self.scheme})"
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        by = self.normaliser
+        nme = f"nme/{by}"
+        return (
+            Metric(nme, f"NME {by}", "%", "lower", nme, binned=True),
+            *(
+                metric
+                for t in self.thresholds
+                for metric in (
+                    Metric(f"auc{t:g}/{by}", f"AUC@{t:g} {by}", "%", "higher", f"auc{t:g}"),
+                    Metric(f"fr{t:g}/{by}", f"FR@{t:g} {by}", "%", "lower", f"fr{t:g}"),
+                )
+            ),
+            *(
+                Metric(f"p{p}/{by}", f"{p}th percentile {by}", "%", "lower", nme, quantile=p / 100)
+                for p in self.percentiles
+            ),
+            *(
+                Metric(f"nme/{name}", f"NME {name}", "%", "lower", f"nme/{name}", binned=True)
+                for name in self.also
+            ),
+        )
+
+    def is_answered_by(self, predictions: Predictions) -> bool:
+        return predictions.landmarks is not None and predictions.scheme == self.scheme
+
+    def found(self, predictions: Predictions) -> NDArray[np.bool_]:
+        assert predictions.landmarks is not None
+        return np.isfinite(predictions.landmarks).all(axis=(1, 2))
+
+    def _truth(self, dataset: PreparedDataset) -> Floats:
+        return dataset.annotation(self.annotation).points
+
+    def columns(
+        self, dataset: PreparedDataset, rows: Rows, predictions: Predictions, predicted: Rows
+    ) -> Columns:
+        assert predictions.landmarks is not None
+        truth = self._truth(dataset)[rows]
+        errors = point_errors(predictions.landmarks[predicted], truth)
+        mean = masked_mean(errors)
+        vectors: dict[str, Floats] = {}
+        for name in (self.normaliser, *self.also):
+            distance = normalising_distance(truth, name, scheme=self.scheme)
+            degenerate = ~(distance > 0)
+            if degenerate.any():
+                which = [dataset.ids[row] for row in rows[degenerate]]
+                msg = f"{dataset.path}: normaliser '{name}' is zero or undefined for {', '.join(which[:5])}."
+                raise InvalidData(msg)
+            vectors[f"nme/{name}"] = 100.0 * mean / distance
+        nme = vectors[f"nme/{self.normaliser}"]
+        for t in self.thresholds:
+            vectors[f"auc{t:g}"] = auc_share(nme, t)
+            vectors[f"fr{t:g}"] = failure(nme, t)
+        distance = normalising_distance(truth, self.normaliser, scheme=self.scheme)
+        per_point = masked_mean((100.0 * errors / distance[:, None]).T)
+        scheme = get_scheme(self.scheme)
+        parts = {
+            part: float(masked_mean(per_point[scheme.part(part)])) for part in dict.fromkeys(scheme.parts)
+        }
+        points = dict(zip(scheme.points, per_point.tolist(), strict=True))
+        return Columns(vectors, points, parts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoseProtocol(Protocol):
+    """Head pose: MAE of the Euler angles in a named convention, geodesic distance, MAEV, success rates.
+
+    Attributes
+    ----------
+    convention : the Euler convention of the headline.
+    also : further conventions, in which the MAE is given too: the same errors, read differently.
+    thresholds : geodesic distances in degrees at which success rates are given.
+    """
+
+    convention: str
+    also: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] = (5.0, 10.0, 15.0)
+
+    @property
+    def needs(self) -> str:
+        return "rotation, or euler with its convention"
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        axes = ("yaw", "pitch", "roll")
+        first = self.convention
+        return (
+            Metric(f"mae/{first}", f"MAE {first}", "°", "lower", f"mae/{first}", binned=True),
+            *(
+                Metric(f"mae-{a}/{first}", f"MAE {a} {first}", "°", "lower", f"mae-{a}/{first}", binned=True)
+                for a in axes
+            ),
+            Metric("geodesic", "Geodesic", "°", "lower", "geodesic", binned=True),
+            Metric("maev", "MAEV", "°", "lower", "maev", binned=True),
+            *(
+                Metric(f"success{t:g}", f"Geodesic ≤ {t:g}°", "%", "higher", f"success{t:g}")
+                for t in self.thresholds
+            ),
+            *(
+                Metric(f"mae/{name}", f"MAE {name}", "°", "lower", f"mae/{name}", binned=True)
+                for name in self.also
+            ),
+        )
+
+    def is_answered_by(self, predictions: Predictions) -> bool:
+        return predictions.has_pose
+
+    def found(self, predictions: Predictions) -> NDArray[np.bool_]:
+        return np.isfinite(predictions.rotations()).all(axis=(1, 2))
+
+    def _truth(self, dataset: PreparedDataset) -> Floats:
+        # The release's own numbers where there are any: they do not depend on anybody's sine and cosine.
+        return dataset.pose_source if dataset.pose_source.size else dataset.rotation
+
+    def columns(
+        self, dataset: PreparedDataset, rows: Rows, predictions: Predictions, predicted: Rows
+    ) -> Columns:
+        truth = dataset.rotation[rows]
+        if not np.isfinite(truth).all():
+            unknown = [dataset.ids[row] for row in rows[~np.isfinite(truth).all(axis=(1, 2))]]
+            msg = (
+                f"{dataset.path}: no pose is known for {', '.join(unknown[:5])}, which '{self.name}' scores."
+            )
+            raise InvalidData(msg)
+        rotations = predictions.rotations()[predicted]
+        vectors: dict[str, Floats] = {}
+        for name in (self.convention, *self.also):
+            errors = euler_errors(predictions.eulers(name)[predicted], rotation_to_euler(truth, name))
+            vectors[f"mae/{name}"] = errors.mean(axis=1)
+            if name == self.convention:
+                for axis, column in zip(("yaw", "pitch", "roll"), errors.T, strict=True):
+                    vectors[f"mae-{axis}/{name}"] = column
+        vectors["geodesic"] = geodesic_distance(rotations, truth)
+        vectors["maev"] = axis_errors(rotations, truth)
+        for t in self.thresholds:
+            vectors[f"success{t:g}"] = success(vectors["geodesic"], t)
+        return Columns(vectors)
