@@ -39,6 +39,9 @@ POSE_COLUMNS = "pitch, yaw, roll in radians (raw-xyz), tx, ty, tz, scale"
 # Three files carry extra columns behind the 21 points of AFLW.
 AFLW_POINTS = 21
 
+# Faces with a larger angle are left out of the published pose evaluations.
+MAX_ANGLE = 99.0
+
 #: The published yaw bins, closed above: [0, 30], (30, 60], (60, 90].
 YAW_BINS = {"0-30": (-1.0, 30.0), "30-60": (30.0, 60.0), "60-90": (60.0, np.inf)}
 
@@ -89,7 +92,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         ],
         image_of=np.arange(len(ids)),
         annotations=annotations,
-        splits=split_rows(ids, manifest, _yaw_bins(euler), partial=partial),
+        splits=split_rows(ids, manifest, _computed_splits(euler), partial=partial),
         boxes={"landmarks": tight_box(annotations["original"].points)},
         rotation=euler_to_rotation(euler, "raw-xyz"),
         pose_source=found["Pose_Para"],
@@ -138,8 +141,8 @@ def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
     inside = [source.where(name) for source in sources for name in source if name.endswith(".zip")]
     hint = f" There is an archive in it: give that as --source ({name_some(inside)})." if inside else ""
     return DataMissing(
-        f"{looked}: no AFLW2000-3D release found: expected a folder of imageNNNNN.jpg and imageNNNNN.mat.{hint}"
-        f"\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
+        f"{looked}: no AFLW2000-3D release found: expected a folder of imageNNNNN.jpg and "
+        f"imageNNNNN.mat.{hint}\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
         f"'facebench info {manifest.name}' says how to obtain it."
     )
 
@@ -163,8 +166,7 @@ def _paired_ids(
                 faults.add(next(iter(files[one].values())), f"has no {one}.{kind} beside it")
     faults.raise_if_any("Every face needs both files: unpack the release again.")
     if len(files) != manifest.faces and not partial:
-        published = {PurePosixPath(name).stem for name in manifest.file_hashes}
-        absent = name_some(sorted(published - set(files))) or "none of the published ones"
+        absent = name_some(sorted(manifest.published_ids - set(files))) or "none of the published ones"
         msg = (
             f"{source.path}: expected {manifest.faces} faces, found {len(files)}; absent: {absent}. "
             f"Unpack the release again, or prepare the part that is there with '--partial'."
@@ -225,14 +227,19 @@ def _original(found: dict[str, NDArray[np.float64]]) -> AnnotationSet:
     return AnnotationSet("ibug68", points, carry(states, "aflw21", "ibug68", VISIBILITY["unknown"]))
 
 
-def _yaw_bins(euler: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
-    """Return the yaw bins that follow from ``Pose_Para``: as stored, and of the canonical angles."""
+def _computed_splits(euler: NDArray[np.float64]) -> dict[str, NDArray[np.int64]]:
+    """Return the splits that follow from (N, 3) yaw, pitch, roll of ``Pose_Para`` in degrees.
+
+    The faces with moderate angles, and the yaw bins of the angles as stored and of the canonical ones.
+    """
+    valid = np.flatnonzero((np.abs(euler) <= MAX_ANGLE).all(axis=1))
     readings = {"raw": euler[:, 0], "canonical": canonical_euler(euler, "raw-xyz")[:, 0]}
-    return {
+    bins = {
         f"yaw-{reading}-{name}": np.flatnonzero((np.abs(yaw) > above) & (np.abs(yaw) <= up_to))
         for reading, yaw in readings.items()
         for name, (above, up_to) in YAW_BINS.items()
     }
+    return {"valid": valid, **bins}
 
 
 def _read_reannotation(

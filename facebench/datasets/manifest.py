@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -59,16 +59,15 @@ class AnnotationFacts(Strict):
 class Split(Strict):
     """A list of faces: a rule in words, its size, and the hash of its ids.
 
-    ``ids`` lists the faces; ``exclude`` and ``exclude_splits`` those that are left out of all of them.
-    Where the dataset's module computes the list by the rule, none is given.  Either way the outcome is
-    checked against the hash.
+    ``ids`` lists the faces, or ``exclude_splits`` the splits whose faces are left out of all of them.
+    Where the dataset's module computes the list by the rule, neither is given.  Either way the outcome
+    is checked against the hash.
     """
 
     what: str
     count: int
     sha256: str
     ids: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] = ()
     exclude_splits: tuple[str, ...] = ()
 
 
@@ -102,6 +101,11 @@ class Manifest(Strict):
     splits: dict[str, Split]
     faults: tuple[Fault, ...]
     file_hashes: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @property
+    def published_ids(self) -> set[str]:
+        """Names, without folder and ending, of the files of the published release."""
+        return {PurePosixPath(name).stem for name in self.file_hashes}
 
 
 def manifest_folder() -> Path:

@@ -117,7 +117,8 @@ def _compare(digests: Mapping[str, str], manifest: Manifest) -> list[str]:
     other = sorted(name for name, digest in found.items() if published.get(name) != digest)
     if not other:
         return []
-    return [f"{len(other)} of {len(found)} files are not those of the published release: {name_some(other)}"]
+    count = "none" if len(other) == len(found) else f"{len(found) - len(other)}"
+    return [f"{count} of the {len(found)} files belong to the published release; others: {name_some(other)}"]
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def verify_prepared(path: Path, progress: Progress = no_progress) -> list[Check]
 def _changed_images(dataset: PreparedDataset, progress: Progress) -> Iterable[Check]:
     expected = dataset.image_sha256
     for row, name in enumerate(progress(dataset.image_paths, len(dataset.image_paths), "images")):
-        if hashlib.sha256(dataset.encoded_image(row)).digest() != expected[row].tobytes():
+        if hashlib.sha256(dataset.encoded_image(row).tobytes()).digest() != expected[row].tobytes():
             yield Check(f"{dataset.path}: {name}", "invalid", "the image's bytes have changed")
 
 

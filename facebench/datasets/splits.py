@@ -49,8 +49,9 @@ def split_rows(
 
 
 def _listed(ids: Sequence[str], split: Split, manifest: Manifest) -> NDArray[np.int64]:
-    excluded = {*split.exclude}
-    for other in split.exclude_splits:
-        excluded.update(manifest.splits[other].ids or ())
-    chosen = set(ids if split.ids is None else split.ids) - excluded
+    chosen = set(ids if split.ids is None else split.ids)
+    if split.exclude_splits:
+        # Only of a published face is it known that it is in none of the other lists.
+        chosen &= manifest.published_ids
+        chosen -= {one for other in split.exclude_splits for one in manifest.splits[other].ids or ()}
     return np.array([row for row, name in enumerate(ids) if name in chosen], np.int64)

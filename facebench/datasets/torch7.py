@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 __all__ = ["read_tensor"]
 
 TORCH_OBJECT = 4
-KINDS = {"Float": np.dtype("<f4"), "Double": np.dtype("<f8")}
+KINDS: dict[str, np.dtype] = {"Float": np.dtype("<f4"), "Double": np.dtype("<f8")}
 MAX_DIMENSIONS = 8
 
 

@@ -8,9 +8,9 @@ __all__ = ["PROTOCOLS"]
 
 # The yaw of Pose_Para as stored: the default labels of 3DDFA's own evaluation.
 BINS = {
-    "|yaw| 0-30": "yaw-raw-0-30",
-    "30-60": "yaw-raw-30-60",
-    "60-90": "yaw-raw-60-90",
+    "yaw 0-30°": "yaw-raw-0-30",
+    "yaw 30-60°": "yaw-raw-30-60",
+    "yaw 60-90°": "yaw-raw-60-90",
 }
 
 LANDMARK_SOURCES = (
@@ -28,7 +28,13 @@ def _landmarks(annotation: str, title: str, description: str) -> LandmarkProtoco
         dataset="aflw2000",
         faces="all",
         bins=BINS,
-        headline=("nme/box-sqrt", BALANCED),
+        board=(
+            ("nme/box-sqrt", BALANCED),
+            *(("nme/box-sqrt", split) for split in BINS.values()),
+            ("nme/box-sqrt", ALL),
+            ("auc7/box-sqrt", ALL),
+            ("fr7/box-sqrt", ALL),
+        ),
         description=description,
         sources=LANDMARK_SOURCES,
         annotation=annotation,
@@ -47,7 +53,14 @@ PROTOCOLS = (
         dataset="aflw2000",
         faces="valid",
         bins=BINS,
-        headline=("mae/raw-xyz", ALL),
+        board=(
+            ("mae/raw-xyz", ALL),
+            ("mae-yaw/raw-xyz", ALL),
+            ("mae-pitch/raw-xyz", ALL),
+            ("mae-roll/raw-xyz", ALL),
+            ("geodesic", ALL),
+            ("maev", ALL),
+        ),
         description=(
             "Rotation of the 1969 faces whose three angles in Pose_Para are all within 99 degrees. The MAE "
             "is the mean absolute error of yaw, pitch and roll, wrapped at 180 degrees, in the convention "

@@ -40,7 +40,6 @@ def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None
         msg = f"Unknown model '{model}'. Known models: {', '.join(BASELINES)}."
         raise UsageError(msg)
     protocols = protocols_of(dataset.name)
-    common = {"dataset": dataset.name, "ids": dataset.ids, "training_data": "none"}
     for protocol in protocols:
         if model == "mean-shape" and isinstance(protocol, LandmarkProtocol):
             rows = dataset.split(protocol.faces)
@@ -49,7 +48,14 @@ def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None
             mean = np.nanmean(shapes[rows], axis=0)
             points = place_in_box(np.broadcast_to(mean, shapes.shape), boxes)
             write_predictions(
-                target, method=model, box="landmarks", landmarks=points, scheme=protocol.scheme, **common
+                target,
+                dataset=dataset.name,
+                method=model,
+                ids=dataset.ids,
+                landmarks=points,
+                scheme=protocol.scheme,
+                box="landmarks",
+                training_data="none",
             )
             return
         if model != "mean-shape" and isinstance(protocol, PoseProtocol):
@@ -57,7 +63,13 @@ def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None
             constant = np.zeros(3) if model == "zero-pose" else truth.mean(axis=0)
             euler = np.broadcast_to(constant, (len(dataset), 3))
             write_predictions(
-                target, method=model, euler=euler, euler_convention=protocol.convention, **common
+                target,
+                dataset=dataset.name,
+                method=model,
+                ids=dataset.ids,
+                euler=euler,
+                euler_convention=protocol.convention,
+                training_data="none",
             )
             return
     msg = f"{dataset.name}: has no protocol for the model '{model}'."

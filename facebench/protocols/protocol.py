@@ -84,7 +84,7 @@ class Protocol:
     ----------
     faces : the split that is scored.
     bins : title and split of each group of faces that is also reported apart.
-    headline : key and group of the number to quote.
+    board : metric keys and groups of the columns of its leaderboard, in order; the headline is the first.
     """
 
     name: str
@@ -93,9 +93,14 @@ class Protocol:
     dataset: str
     faces: str
     bins: Mapping[str, str]
-    headline: tuple[str, str]
+    board: tuple[tuple[str, str], ...]
     description: str
     sources: tuple[str, ...]
+
+    @property
+    def headline(self) -> tuple[str, str]:
+        """Metric key and group of the number to quote and to rank by."""
+        return self.board[0]
 
     @property
     def needs(self) -> str:
@@ -111,9 +116,10 @@ class Protocol:
         return {metric.key: metric for metric in self.metrics}[key]
 
     @property
-    def groups(self) -> tuple[str, ...]:
-        """Names of the groups of faces that scores are given for."""
-        return (ALL, *self.bins.values(), BALANCED) if self.bins else (ALL,)
+    def groups(self) -> dict[str, str]:
+        """Names of the groups of faces that scores are given for, each with its title."""
+        bins = {split: title for title, split in self.bins.items()}
+        return {ALL: "all faces", **bins, BALANCED: "balanced"} if bins else {ALL: "all faces"}
 
     def is_answered_by(self, predictions: Predictions) -> bool:
         """Tell whether the predictions hold what is scored."""
@@ -197,7 +203,7 @@ class LandmarkProtocol(Protocol):
 
     def found(self, predictions: Predictions) -> NDArray[np.bool_]:
         assert predictions.landmarks is not None
-        return np.isfinite(predictions.landmarks).all(axis=(1, 2))
+        return np.asarray(np.isfinite(predictions.landmarks).all(axis=(1, 2)))
 
     def _truth(self, dataset: PreparedDataset) -> Floats:
         return dataset.annotation(self.annotation).points
@@ -277,7 +283,7 @@ class PoseProtocol(Protocol):
         return predictions.has_pose
 
     def found(self, predictions: Predictions) -> NDArray[np.bool_]:
-        return np.isfinite(predictions.rotations()).all(axis=(1, 2))
+        return np.asarray(np.isfinite(predictions.rotations()).all(axis=(1, 2)))
 
     def _truth(self, dataset: PreparedDataset) -> Floats:
         # The release's own numbers where there are any: they do not depend on anybody's sine and cosine.

@@ -269,7 +269,7 @@ def _summarise(
     bins = tuple(split for split in protocol.bins.values() if masks[split].any())
     wanted: list[tuple[str, str, Statistic]] = []
     for metric in protocol.metrics:
-        groups = {ALL: (ALL,)}
+        groups: dict[str, tuple[str, ...]] = {ALL: (ALL,)}
         if metric.binned:
             groups |= {split: (split,) for split in bins}
             # A balanced mean without one of its bins would be a different number under the same name.

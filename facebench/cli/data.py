@@ -1,0 +1,239 @@
+"""Commands about datasets: ``datasets``, ``info``, ``prepare``, ``verify``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from facebench.cli.console import (
+    home_option,
+    json_option,
+    note,
+    print_json,
+    print_table,
+    progress,
+    table,
+)
+
+if TYPE_CHECKING:
+    from facebench.datasets import Manifest
+
+__all__ = ["datasets", "info", "prepare", "verify"]
+
+
+@click.command()
+@home_option
+@json_option
+def datasets(home: str | None, as_json: bool) -> None:
+    """List the datasets, and which are prepared."""
+    from facebench.datasets import dataset_names, get_dataset
+    from facebench.formats import prepared_path
+    from facebench.protocols import protocols_of
+
+    rows = []
+    for name in dataset_names():
+        manifest = get_dataset(name).manifest
+        path = prepared_path(name, home)
+        rows.append(
+            {
+                "name": name,
+                "title": manifest.title,
+                "faces": manifest.faces,
+                "annotations": list(manifest.annotations),
+                "protocols": [protocol.name for protocol in protocols_of(name)],
+                "prepared": str(path) if path.is_file() else None,
+            }
+        )
+    if as_json:
+        print_json(rows)
+        return
+    made = table("name", "title", "faces", "annotation sets", "protocols", "prepared", right=[2])
+    for row in rows:
+        texts = [
+            "\n".join(value) if isinstance(value, list) else str(value or "no") for value in row.values()
+        ]
+        made.add_row(*texts)
+    print_table(made)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--bibtex", is_flag=True, help="Print only the citations, as BibTeX.")
+@json_option
+def info(name: str, bibtex: bool, as_json: bool) -> None:
+    """Say what a dataset is, how to obtain it, and what is known to be wrong with it."""
+    from facebench.datasets import get_dataset
+
+    manifest = get_dataset(name).manifest
+    if bibtex:
+        click.echo("\n\n".join(one.bibtex.strip() for one in manifest.citations))
+    elif as_json:
+        print_json(manifest.model_dump(exclude={"file_hashes"}))
+    else:
+        _print_card(manifest)
+
+
+def _print_card(manifest: Manifest) -> None:
+    from facebench.protocols import protocols_of
+
+    click.echo(f"{manifest.title} ({manifest.name})\n\n{_wrap(manifest.summary)}")
+    click.echo(f"\n{manifest.faces} faces in {manifest.images} images. {manifest.homepage}")
+    _heading("Licence")
+    click.echo(_wrap(manifest.licence.summary) + "\n\n" + manifest.licence.text.strip())
+    _heading("How to obtain it")
+    for archive in manifest.archives:
+        facts = [f"{archive.bytes} bytes" if archive.bytes else "", archive.url or ""]
+        facts.append(f"sha256 {archive.sha256}" if archive.sha256 else "")
+        click.echo(f"* {archive.file}\n{_wrap(archive.obtain)}")
+        for fact in filter(None, facts):
+            click.echo(f"  {fact}")
+    click.echo(f"\nIt looks like this inside:\n\n{_indent(manifest.tree.strip())}")
+    click.echo("\nPut it anywhere, then:\n\n" + _indent(_prepare_command(manifest)))
+    _heading("Annotation sets")
+    for name, annotation in manifest.annotations.items():
+        click.echo(f"* {name} ({annotation.scheme})\n{_wrap(annotation.what)}")
+        click.echo(_wrap(f"Index base: {annotation.index_base}"))
+        click.echo(_wrap(f"Visibility: {annotation.visibility}"))
+    click.echo(f"* pose\n{_wrap(manifest.pose)}")
+    for group, values in (("box", manifest.boxes), ("source", manifest.source)):
+        for name, what in values.items():
+            click.echo(f"* {group} {name}\n{_wrap(what)}")
+    _heading("Splits")
+    made = table("split", "faces", "which", right=[1])
+    for name, split in manifest.splits.items():
+        made.add_row(name, str(split.count), split.what)
+    print_table(made)
+    _heading("Known faults")
+    for fault in manifest.faults:
+        count = f" ({fault.count})" if fault.count else ""
+        click.echo(_wrap(f"* {fault.what}{count}: {fault.handling}."))
+    _heading("Protocols")
+    for protocol in protocols_of(manifest.name):
+        click.echo(f"* {protocol.name}\n{_wrap(protocol.description)}")
+    _heading("Citations (--bibtex prints them whole)")
+    for citation in manifest.citations:
+        click.echo(f"* {citation.key}: {citation.what}")
+
+
+def _prepare_command(manifest: Manifest) -> str:
+    paths = " ".join(f"--source {role.upper()}" for role in manifest.sources)
+    legend = "\n".join(f"{role.upper():12} {what}" for role, what in manifest.sources.items())
+    return f"facebench prepare {manifest.name} {paths}\n\n{legend}"
+
+
+def _heading(text: str) -> None:
+    click.echo(f"\n{text}\n{'-' * len(text)}")
+
+
+def _indent(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def _wrap(text: str) -> str:
+    return click.wrap_text(
+        text, width=96, initial_indent="  " if text[0] != "*" else "", subsequent_indent="  "
+    )
+
+
+source_option = click.option(
+    "sources",
+    "--source",
+    multiple=True,
+    type=click.Path(),
+    help="Folder, .zip or file of the release; may be given several times.",
+)
+
+
+@click.command()
+@click.argument("name")
+@source_option
+@click.option("-o", "--output", type=click.Path(), help="File to write; by default in the data home.")
+@click.option("--partial", is_flag=True, help="Accept a release that lacks faces.")
+@click.option(
+    "--images",
+    type=click.Choice(["embed", "none"]),
+    default="embed",
+    show_default=True,
+    help="Keep the encoded images in the file, or read them by path from the unpacked release.",
+)
+@home_option
+@json_option
+def prepare(
+    name: str,
+    sources: tuple[str, ...],
+    output: str | None,
+    partial: bool,
+    images: Literal["embed", "none"],
+    home: str | None,
+    as_json: bool,
+) -> None:
+    """Turn a dataset's release into one HDF5 file."""
+    from facebench.datasets import prepare as run
+    from facebench.formats import open_dataset, prepared_path
+
+    target = Path(output) if output else prepared_path(name, home)
+    done = run(name, sources, target, partial=partial, images=images, progress=progress)
+    for text in done.notes:
+        note(f"note: {text}")
+    dataset = open_dataset(done.path)
+    splits = {split: len(rows) for split, rows in dataset.splits.items()}
+    if as_json:
+        print_json(
+            {
+                "dataset": dataset.name,
+                "path": str(done.path),
+                "sha256": dataset.sha256,
+                "faces": len(dataset),
+                "images": len(dataset.image_paths),
+                "annotations": list(dataset.annotations),
+                "splits": splits,
+                "notes": done.notes,
+                "provenance": dataset.provenance,
+            }
+        )
+        return
+    made = table("split", "faces", right=[1], title=f"{dataset.name}: {len(dataset)} faces")
+    for split, count in splits.items():
+        made.add_row(split, str(count))
+    print_table(made)
+    click.echo(f"annotation sets: {', '.join(dataset.annotations)}")
+    click.echo(
+        f"{done.path}  ({done.path.stat().st_size / 1e6:.1f} MB, content sha256 {dataset.sha256[:16]})"
+    )
+
+
+@click.command()
+@click.argument("name")
+@source_option
+@home_option
+@json_option
+def verify(name: str, sources: tuple[str, ...], home: str | None, as_json: bool) -> None:
+    """Check every byte of a prepared file, or with --source of a release.
+
+    NAME is a dataset, or the path of a prepared file. Exits with 1 when anything is missing or invalid.
+    """
+    from facebench.datasets import verify_prepared, verify_release
+    from facebench.errors import DataMissing
+    from facebench.formats import prepared_path
+
+    if sources:
+        checks = verify_release(name, sources, progress)
+    else:
+        path = Path(name) if name.endswith(".h5") else prepared_path(name, home)
+        if not path.is_file():
+            msg = f"{path}: not prepared. Make it with 'facebench prepare {path.stem} --source PATH'."
+            raise DataMissing(msg)
+        checks = verify_prepared(path, progress)
+    bad = [check for check in checks if check.state != "ok"]
+    counts = {state: sum(check.state == state for check in checks) for state in ("ok", "missing", "invalid")}
+    if as_json:
+        print_json({**counts, "checks": [vars(check) for check in (checks if len(checks) < 100 else bad)]})
+    else:
+        shown = bad or checks[: 1 if len(checks) == 1 else 0]
+        for check in shown:
+            click.echo(f"{check.state:8} {check.name}{': ' if check.detail else ''}{check.detail}")
+        click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+    if bad:
+        raise click.exceptions.Exit(1)

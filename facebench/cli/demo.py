@@ -1,0 +1,113 @@
+"""The command ``demo``: the whole path from a release to a leaderboard, on faces drawn on the spot."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+__all__ = ["demo"]
+
+FACES, SEED = 48, 7
+
+
+@click.command()
+@click.option(
+    "--keep",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder to work in and leave everything in; by default a temporary one.",
+)
+@click.option("--faces", type=click.IntRange(32, 2000), default=FACES, show_default=True)
+def demo(keep: Path | None, faces: int) -> None:
+    """Show everything on a drawn release: prepare, predict, score, leaderboard. Needs no data.
+
+    Every command is printed before it runs, so that it can be repeated by hand.
+    """
+    with ExitStack() as stack:
+        if keep:
+            folder = keep
+            folder.mkdir(parents=True, exist_ok=True)
+        else:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facebench-demo-")))
+        _run(folder, faces)
+    if keep:
+        _say(f"Everything is in {keep}. Remove it when you have seen enough.")
+    else:
+        _say("'facebench demo --keep DIR' keeps the files. Next: facebench info aflw2000")
+
+
+def _run(folder: Path, faces: int) -> None:
+    from facebench.synthetic import write_aflw2000_tree
+
+    release, prepared = folder / "release", folder / "aflw2000.h5"
+    _say(f"1. A release. {faces} drawn faces, laid out as AFLW2000-3D is: {release}")
+    write_aflw2000_tree(release, faces=faces, seed=SEED)
+
+    _say("2. One file from it. '--partial', since it has not the 2000 faces of the real release.")
+    _facebench("prepare", "aflw2000", "--source", release, "--partial", "-o", prepared)
+    _facebench("verify", prepared)
+
+    _say("3. Predictions: a constant, and a pretended method that writes its own file.")
+    constant, own = folder / "mean-shape.h5", folder / "noisy.h5"
+    _facebench("predict", "aflw2000", "--model", "mean-shape", "--data", prepared, "-o", constant)
+    _write_noisy(prepared, own)
+
+    _say("4. Scores, with 95 % intervals and the signature that says how they were made.")
+    _facebench("check", own, "--data", prepared)
+    landmarks = ("--protocol", "aflw2000/landmarks-original")
+    _facebench("score", own, "--data", prepared, "--protocol", "aflw2000/pose", *landmarks)
+    _facebench("score", constant, "--data", prepared, *landmarks)
+
+    _say("5. A leaderboard.")
+    boards = folder / "leaderboards"
+    _facebench("leaderboard", "add", own, "--data", prepared, "--dir", boards)
+    by = "facebench predict aflw2000 --model mean-shape"
+    _facebench("leaderboard", "add", constant, "--data", prepared, "--dir", boards, "--reproduced-by", by)
+    _facebench("leaderboard", "build", "--dir", boards)
+    _facebench("leaderboard", "check", "--dir", boards)
+
+
+def _write_noisy(prepared: Path, target: Path) -> None:
+    """Write predictions that are the truth with noise, through the same calls as a user's own code."""
+    import numpy as np
+
+    import facebench
+
+    _say(
+        "   import facebench\n"
+        f"   dataset = facebench.open_dataset({str(prepared)!r})\n"
+        "   ...  # run your model on face.image for face in dataset\n"
+        f"   facebench.write_predictions({str(target)!r}, dataset='aflw2000', method='Noisy truth',\n"
+        "       ids=dataset.ids, landmarks=landmarks, euler=euler, euler_convention='raw-xyz')"
+    )
+    dataset = facebench.open_dataset(prepared)
+    noise = np.random.default_rng(SEED)
+    points = dataset.annotations["original"].points
+    # The release's columns are pitch, yaw, roll in radians.
+    euler = np.degrees(dataset.pose_source[:, [1, 0, 2]])
+    facebench.write_predictions(
+        target,
+        dataset="aflw2000",
+        method="Noisy truth",
+        ids=dataset.ids,
+        landmarks=points + noise.normal(0.0, 4.0, points.shape),
+        euler=euler + noise.normal(0.0, 5.0, euler.shape),
+        euler_convention="raw-xyz",
+        training_data="none",
+    )
+
+
+def _say(text: str) -> None:
+    click.secho(f"\n{text}", bold=True)
+
+
+def _facebench(*words: str | Path) -> None:
+    """Print a command, then run it."""
+    arguments = [str(word) for word in words]
+    click.secho(f"$ facebench {shlex.join(arguments)}", fg="cyan")
+    click.get_current_context().find_root().command.main(
+        arguments, prog_name="facebench", standalone_mode=False
+    )

@@ -1,0 +1,196 @@
+"""Commands about predictions: ``predict``, ``check``, ``score``."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from facebench.cli.console import home_option, json_option, note, print_json, print_table, table
+
+if TYPE_CHECKING:
+    from facebench.formats import PreparedDataset
+    from facebench.protocols import Result, Score
+
+__all__ = ["check", "data_option", "missing_option", "open_for", "predict", "print_result", "score"]
+
+ARROWS = {"lower": "↓", "higher": "↑"}
+
+data_option = click.option(
+    "--data", type=click.Path(), help="Prepared file; by default the dataset's in the data home."
+)
+missing_option = click.option(
+    "--missing",
+    type=click.Choice(["error", "exclude", "fail"]),
+    default="error",
+    show_default=True,
+    help="Faces without a prediction: refuse, leave them out, or count them as failures.",
+)
+
+
+def open_for(dataset: str, data: str | None, home: str | None) -> PreparedDataset:
+    """Open the prepared file that a command was given, or the dataset's in the data home."""
+    from facebench.datasets import get_dataset
+    from facebench.formats import open_dataset
+
+    return open_dataset(data) if data else open_dataset(get_dataset(dataset).name, home)
+
+
+@click.command()
+@click.argument("dataset")
+@click.option("--model", required=True, help="zero-pose, mean-pose or mean-shape (constant predictors).")
+@click.option("-o", "--output", type=click.Path(), default="predictions.h5", show_default=True)
+@data_option
+@home_option
+def predict(dataset: str, model: str, output: str, data: str | None, home: str | None) -> None:
+    """Write the predictions of a built-in model for every face of a dataset."""
+    from facebench.protocols import BASELINES, predict_baseline
+
+    prepared = open_for(dataset, data, home)
+    predict_baseline(model, prepared, Path(output))
+    note(f"{model}: {BASELINES[model]}")
+    click.echo(f"{output}  ({len(prepared)} faces)")
+
+
+@click.command()
+@click.argument("predictions", type=click.Path())
+@data_option
+@home_option
+@json_option
+def check(predictions: str, data: str | None, home: str | None, as_json: bool) -> None:
+    """Check a predictions file against its dataset, without scoring it."""
+    from facebench.formats import read_predictions
+    from facebench.protocols import answered_protocols, check_predictions
+
+    read = read_predictions(predictions)
+    dataset = open_for(read.dataset, data, home)
+    problems = check_predictions(read, dataset)
+    able, notes = answered_protocols(read, dataset)
+    if as_json:
+        print_json({"ok": not problems, "protocols": able, "problems": problems, "notes": notes})
+    else:
+        for text in notes:
+            note(f"note: {text}")
+        for problem in problems:
+            click.echo(problem)
+        if not problems:
+            click.echo(f"{predictions}: good for {', '.join(able)} ({len(read)} faces)")
+    if problems:
+        raise click.exceptions.Exit(1)
+
+
+@click.command()
+@click.argument("predictions", type=click.Path())
+@click.option(
+    "protocols", "--protocol", multiple=True, help="Protocol to score by; by default all that apply."
+)
+@missing_option
+@click.option(
+    "--resamples", type=click.IntRange(0), default=1000, show_default=True, help="For the intervals."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resampling.")
+@click.option("--per-face", type=click.Path(), help="Write the errors of every face to this CSV file.")
+@data_option
+@home_option
+@json_option
+def score(
+    predictions: str,
+    protocols: tuple[str, ...],
+    missing: Literal["error", "exclude", "fail"],
+    resamples: int,
+    seed: int,
+    per_face: str | None,
+    data: str | None,
+    home: str | None,
+    as_json: bool,
+) -> None:
+    """Score a predictions file, with intervals and signatures."""
+    from facebench.errors import InvalidData
+    from facebench.formats import read_predictions
+    from facebench.protocols import answered_protocols
+    from facebench.protocols import score as run
+
+    read = read_predictions(predictions)
+    dataset = open_for(read.dataset, data, home)
+    names = list(protocols)
+    if not names:
+        names, notes = answered_protocols(read, dataset)
+        for text in notes:
+            note(f"note: {text}")
+        if not names:
+            msg = (
+                f"{predictions}: holds nothing that a protocol of {dataset.name} scores; see the notes above."
+            )
+            raise InvalidData(msg)
+    results = [run(read, name, dataset, missing=missing, resamples=resamples, seed=seed) for name in names]
+    if per_face:
+        _write_per_face(Path(per_face), results)
+    if as_json:
+        print_json([result.model_dump(mode="json") for result in results])
+        return
+    for result in results:
+        print_result(result)
+
+
+def _write_per_face(path: Path, results: list[Result]) -> None:
+    from facebench.formats import atomic_path
+
+    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["protocol", "id", "error", "value"])
+        for result in results:
+            for column, errors in result.per_face.items():
+                rows = zip(result.ids, errors.tolist(), strict=True)
+                writer.writerows((result.protocol, one, column, value) for one, value in rows)
+
+
+def print_result(result: Result) -> None:
+    """Print the headline, the table of all metrics and the signature of a result."""
+    from facebench.protocols import get_protocol
+
+    protocol = get_protocol(result.protocol)
+    key, group = protocol.headline
+    metric = protocol.metric(key)
+    first = _with_interval(result.headline)
+    click.echo(
+        f"\n{result.method} on {protocol.name}: {metric.title}, {protocol.groups[group]}: "
+        f"{first} {metric.unit} over {result.n} of {result.faces} faces"
+    )
+    if result.missing_ids:
+        what = "left out" if result.missing == "exclude" else "counted as failures"
+        note(
+            f"note: {len(result.missing_ids)} faces without a prediction are {what}: {result.missing_ids[:5]}"
+        )
+    if not result.complete:
+        note("note: the prepared dataset is a part of the release: not comparable with published numbers")
+    groups = {name: title for name, title in protocol.groups.items() if _has(result, name)}
+    made = table("metric", "", *groups.values(), right=range(2, 2 + len(groups)))
+    for one in protocol.metrics:
+        cells = [_cell(result, one.key, name) for name in groups]
+        style = "bold" if one.key == key else None
+        made.add_row(f"{one.title} {ARROWS[one.better]}", one.unit, *cells, style=style)
+    print_table(made)
+    click.echo(f"signature: {result.signature}")
+
+
+def _has(result: Result, group: str) -> bool:
+    return any(one.group == group for one in result.scores)
+
+
+def _cell(result: Result, key: str, group: str) -> str:
+    found = {(one.metric, one.group): one for one in result.scores}.get((key, group))
+    if found is None:
+        return ""
+    return _with_interval(found) if group in ("all", "balanced") else _number(found.value)
+
+
+def _with_interval(one: Score) -> str:
+    if one.low is None or one.high is None or one.low != one.low:
+        return _number(one.value)
+    return f"{_number(one.value)} ({one.low:.3f}-{one.high:.3f})"
+
+
+def _number(value: float | None) -> str:
+    return "inf" if value is None else f"{value:.3f}"

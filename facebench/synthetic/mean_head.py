@@ -1,0 +1,27 @@
+"""The mean head: named 3D points of an average adult face.
+
+The table ``mean_head.csv`` is our own, laid out from ordinary anthropometry (pupils 63 mm apart,
+face 142 mm wide, eyes to chin 107 mm, ears to nose tip 121 mm) and exactly symmetric.  Head axes
+are those of ``R_cam``: x to the right of the image, y down, z into the scene; millimetres; the
+origin lies midway between the ears, level with the eyes.
+"""
+
+from __future__ import annotations
+
+import csv
+from importlib import resources
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facebench.geometry.schemes import get_scheme
+
+__all__ = ["mean_head"]
+
+
+def mean_head(scheme: str = "ibug68") -> NDArray[np.float64]:
+    """Return the (K, 3) points of a landmark scheme on the mean head, in millimetres."""
+    table = resources.files("facebench.synthetic").joinpath("mean_head.csv")
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    named = {row["name"]: [float(row[axis]) for axis in "xyz"] for row in rows}
+    return np.array([named[point] for point in get_scheme(scheme).points])
