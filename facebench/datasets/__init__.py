@@ -1,9 +1,10 @@
 """One module per benchmark: from its release on disk to faces.  Nothing here knows a metric."""
 
 from facebench.datasets.manifest import Manifest, load_manifest, manifest_folder
-from facebench.datasets.prepare import Check, Prepared, prepare, verify_prepared, verify_release
+from facebench.datasets.preparation import Prepared, prepare
 from facebench.datasets.registry import Dataset, Release, dataset_names, get_dataset
 from facebench.datasets.sources import Source, open_source
+from facebench.datasets.verification import Check, verify_prepared, verify_release
 
 __all__ = [
     "Check",

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +111,7 @@ def _find(
     """Find the one folder with ``needed`` files: its files of the given kinds by face id and kind."""
     found: list[tuple[Source, str]] = []
     for source in sources:
-        folders = {str(PurePosixPath(name).parent) for name in source if _kind(name) == needed}
+        folders = {folder for name in source for folder, _, kind in [_parts(name)] if kind == needed}
         found += [(source, folder) for folder in sorted(folders)]
     if not found:
         return None
@@ -125,15 +124,17 @@ def _find(
     source, folder = found[0]
     files: dict[str, dict[str, str]] = {}
     for name in source:
-        match = FACE_FILE.fullmatch(PurePosixPath(name).name)
-        if match and match["kind"] in kinds and str(PurePosixPath(name).parent) == folder:
-            files.setdefault(match["id"], {})[match["kind"]] = name
+        inside, one, kind = _parts(name)
+        if kind in kinds and inside == folder:
+            files.setdefault(one, {})[kind] = name
     return source, files
 
 
-def _kind(name: str) -> str | None:
-    match = FACE_FILE.fullmatch(PurePosixPath(name).name)
-    return match["kind"] if match else None
+def _parts(name: str) -> tuple[str, str, str]:
+    """Split the path of a face's file into folder, face id and kind; the last two empty for others."""
+    folder, _, file = name.rpartition("/")
+    match = FACE_FILE.fullmatch(file)
+    return (folder, match["id"], match["kind"]) if match else (folder, "", "")
 
 
 def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
@@ -250,7 +251,7 @@ def _read_reannotation(
         (source, name)
         for source in sources
         for name in source
-        if _kind(name) is None and (STACK.match(name) or (len(source.sizes) == 1 and name.endswith(".npy")))
+        if not _parts(name)[2] and (STACK.match(name) or (len(source.sizes) == 1 and name.endswith(".npy")))
     ]
     if stacks:
         source, name = stacks[0]

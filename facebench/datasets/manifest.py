@@ -7,8 +7,8 @@ of the release in the format of ``sha256sum``.
 from __future__ import annotations
 
 import sys
-from functools import cache
-from pathlib import Path, PurePosixPath
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -102,10 +102,11 @@ class Manifest(Strict):
     faults: tuple[Fault, ...]
     file_hashes: dict[str, str] = Field(default_factory=dict, repr=False)
 
-    @property
-    def published_ids(self) -> set[str]:
+    @cached_property
+    def published_ids(self) -> frozenset[str]:
         """Names, without folder and ending, of the files of the published release."""
-        return {PurePosixPath(name).stem for name in self.file_hashes}
+        names = (name.rpartition("/")[2] for name in self.file_hashes)
+        return frozenset(name.rpartition(".")[0] for name in names)
 
 
 def manifest_folder() -> Path:

@@ -7,8 +7,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from facebench.errors import DataMissing, InvalidData
 
@@ -26,22 +25,20 @@ class Source:
     ----------
     path : the folder, archive or file that the user named.
     sizes : size in bytes of every file, by its path inside, ``/`` between folders, sorted.
+    archive : the opened zip, where it is one.
     digests : SHA-256 of the files read so far.
     """
 
     path: Path
     sizes: dict[str, int]
-    digests: dict[str, str] = field(default_factory=dict)
+    archive: zipfile.ZipFile | None = field(default=None, repr=False)
+    digests: dict[str, str] = field(default_factory=dict, repr=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self.sizes
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.sizes)
-
-    @cached_property
-    def _archive(self) -> zipfile.ZipFile | None:
-        return zipfile.ZipFile(self.path) if zipfile.is_zipfile(self.path) else None
 
     def where(self, name: str) -> str:
         """Return how to name a file of this source in a message."""
@@ -57,8 +54,8 @@ class Source:
         InvalidData : it cannot be read; an archive whose checksum fails is named here.
         """
         try:
-            if self._archive is not None:
-                data = self._archive.read(name)
+            if self.archive is not None:
+                data = self.archive.read(name)
             else:
                 data = (self.path / name if self.path.is_dir() else self.path).read_bytes()
         except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
@@ -77,27 +74,28 @@ def open_source(path: str | Path) -> Source:
     InvalidData : an archive that was cut short or is damaged.
     """
     root = Path(path).expanduser()
+    archive = None
     if root.is_dir():
         files = (file for file in root.rglob("*") if file.is_file())
         sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in files}
     elif root.is_file() and root.suffix.lower() == ".zip":
         try:
-            with zipfile.ZipFile(root) as archive:
-                sizes = {one.filename: one.file_size for one in archive.infolist() if not one.is_dir()}
+            archive = zipfile.ZipFile(root)
         except zipfile.BadZipFile as error:
             msg = f"{root}: not a complete zip archive ({error}). It was cut short: obtain it again."
             raise InvalidData(msg) from error
+        sizes = {one.filename: one.file_size for one in archive.infolist() if not one.is_dir()}
     elif root.is_file():
         sizes = {root.name: root.stat().st_size}
     else:
         msg = f"{root}: no such file or folder, given as --source."
         raise DataMissing(msg)
     kept = {name: size for name, size in sorted(sizes.items()) if not _is_litter(name)}
-    return Source(root, kept)
+    return Source(root, kept, archive)
 
 
 def _is_litter(name: str) -> bool:
-    return name.startswith(LITTER[0]) or PurePosixPath(name).name in LITTER[1:]
+    return name.startswith(LITTER[0]) or name.rpartition("/")[2] in LITTER[1:]
 
 
 def tree_sha256(digests: dict[str, str]) -> str:

@@ -1,0 +1,233 @@
+"""Speed and memory as ratios to a floor or to a peer's algorithm, measured in one run.
+
+    python tests/benchmarks/run.py                     # all, on genuine data where FACEBENCH_TEST_DATA is set
+    python tests/benchmarks/run.py scoring bootstrap   # some
+
+Each case times what facebench does and what it is held against in turn, A B A B, and reports the median of
+the ratios pair by pair, which holds when the machine's speed drifts.  Absolute times are for orientation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two callables to compare.
+
+    ``aim`` is the ratio ours / theirs to stay under; for a peer that we must beat it is below 1.
+    """
+
+    name: str
+    against: str
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+    aim: float
+    pairs: int = 7
+
+
+@dataclass(frozen=True)
+class Measured:
+    case: Case
+    ratio: float
+    ours: float
+    theirs: float
+
+
+def measure(case: Case) -> Measured:
+    case.ours(), case.theirs()  # warm caches, imports and files
+    times = np.array([(_seconds(case.ours), _seconds(case.theirs)) for _ in range(case.pairs)])
+    ours, theirs = np.median(times, axis=0)
+    return Measured(case, float(np.median(times[:, 0] / times[:, 1])), ours, theirs)
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    call()
+    return time.perf_counter() - begin
+
+
+@contextmanager
+def release(faces: int = 300) -> Iterator[list[Path]]:
+    """Yield the sources of AFLW2000-3D: genuine where they are at hand, else drawn."""
+    genuine = os.environ.get("FACEBENCH_TEST_DATA")
+    if genuine:
+        raw = Path(genuine) / "raw"
+        yield [raw / "AFLW2000-3D.zip", raw / "AFLW2000-3D-Reannotated.pts68.npy"]
+        return
+    from facebench.synthetic import write_aflw2000_tree
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_aflw2000_tree(Path(folder), faces=faces, seed=0)
+        yield [Path(folder)]
+
+
+def prepare_cases() -> Iterator[Case]:
+    """Prepare AFLW2000-3D, against reading, hashing and loadmat-ing the same files once."""
+    from scipy.io import loadmat
+
+    from facebench.datasets import open_source, prepare
+
+    with release() as sources, tempfile.TemporaryDirectory() as folder:
+
+        def floor() -> None:
+            source = open_source(sources[0])
+            for name in source:
+                data = source.read(name)  # reads and hashes
+                if name.endswith(".mat"):
+                    loadmat(io.BytesIO(data))
+            for other in sources[1:]:
+                hashlib.sha256(other.read_bytes())
+
+        target = Path(folder) / "aflw2000.h5"
+        yield Case(
+            "prepare aflw2000",
+            "read, hash and loadmat its files",
+            lambda: prepare("aflw2000", sources, target, partial=True),
+            floor,
+            aim=1.3,
+        )
+
+
+def decode_cases() -> Iterator[Case]:
+    """Decode random faces, against cv2.imdecode of the same bytes in memory."""
+    import cv2
+
+    import facebench
+    from facebench.datasets import prepare
+
+    with release() as sources, tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "aflw2000.h5"
+        prepare("aflw2000", sources, target, partial=True)
+        dataset = facebench.open_dataset(target)
+        rows = np.random.default_rng(0).permutation(len(dataset))[:200]
+        encoded = [np.array(dataset.encoded_image(row)) for row in rows]
+        yield Case(
+            "decode 200 random faces",
+            "cv2.imdecode of the same bytes",
+            lambda: [dataset[int(row)].image for row in rows],
+            lambda: [cv2.imdecode(data, cv2.IMREAD_COLOR) for data in encoded],
+            aim=1.1,
+        )
+
+
+def scoring_cases(faces: int = 100_000) -> Iterator[Case]:
+    """NME box-sqrt of 100,000 x 68 points, against one numpy pass and a loop over points."""
+    from facebench.metrics import nme, normalising_distance
+
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(0, 450, (faces, 68, 2))
+    predicted = truth + rng.normal(0, 5, truth.shape)
+
+    def ours() -> np.ndarray:
+        return nme(predicted, truth, normalising_distance(truth, "box-sqrt"))
+
+    def one_pass() -> np.ndarray:
+        size = truth.max(axis=1) - truth.min(axis=1)
+        errors = np.linalg.norm(predicted - truth, axis=2).mean(axis=1)
+        return 100 * errors / np.sqrt(size.prod(axis=1))
+
+    some = faces // 100
+
+    def ours_on_some() -> np.ndarray:
+        return nme(predicted[:some], truth[:some], normalising_distance(truth[:some], "box-sqrt"))
+
+    def loop_on_some() -> list[float]:
+        errors = []
+        for face in range(some):
+            size = truth[face].max(axis=0) - truth[face].min(axis=0)
+            total = 0.0
+            for point in range(68):
+                total += np.linalg.norm(predicted[face, point] - truth[face, point])
+            errors.append(100 * total / 68 / np.sqrt(size[0] * size[1]))
+        return errors
+
+    yield Case(f"score {faces} x 68 points", "one numpy pass", ours, one_pass, aim=3)
+    yield Case(
+        f"score {some} x 68 points", "a Python loop over points", ours_on_some, loop_on_some, aim=1 / 100
+    )
+
+
+def bootstrap_cases(faces: int = 2000, resamples: int = 10_000) -> Iterator[Case]:
+    """10,000 resamples of one mean, and of the 20 metrics of a table, against scipy.stats.bootstrap."""
+    from scipy.stats import bootstrap
+
+    from facebench.metrics import Statistic, estimate
+
+    errors = np.random.default_rng(0).gamma(2.0, 1.5, (faces, 20))
+    everyone = {"all": np.ones(faces, bool)}
+
+    def ours(columns: int) -> object:
+        named = {str(j): errors[:, j] for j in range(columns)}
+        wanted = [Statistic(name, ("all",)) for name in named]
+        return estimate(named, everyone, wanted, resamples=resamples, seed=0)
+
+    def peer(columns: int) -> None:
+        for j in range(columns):
+            bootstrap((errors[:, j],), np.mean, n_resamples=resamples, method="percentile", rng=0)
+
+    name = f"bootstrap, {resamples} resamples of {faces} faces"
+    for columns, title in ((1, "one mean"), (20, "20 means")):
+        yield Case(
+            f"{name}, {title}",
+            "scipy.stats.bootstrap of each",
+            lambda columns=columns: ours(columns),
+            lambda columns=columns: peer(columns),
+            aim=1 / 3,
+            pairs=3,
+        )
+
+
+def startup_cases() -> Iterator[Case]:
+    """``facebench --help``, against a Python that imports click."""
+    import subprocess
+
+    def run(*words: str) -> None:
+        subprocess.run([sys.executable, *words], check=True, capture_output=True)
+
+    yield Case(
+        "facebench --help",
+        "python -c 'import click'",
+        lambda: run("-m", "facebench", "--help"),
+        lambda: run("-c", "import click"),
+        aim=2,
+    )
+
+
+CASES: dict[str, Callable[[], Iterator[Case]]] = {
+    "prepare": prepare_cases,
+    "decode": decode_cases,
+    "scoring": scoring_cases,
+    "bootstrap": bootstrap_cases,
+    "startup": startup_cases,
+}
+
+
+def main(names: list[str]) -> None:
+    genuine = bool(os.environ.get("FACEBENCH_TEST_DATA"))
+    print(f"numpy {np.__version__}, {os.cpu_count()} cores, {'genuine' if genuine else 'drawn'} faces\n")
+    print(f"{'case':55} {'against':36} {'ratio':>8} {'aim':>8} {'ours':>10} {'theirs':>10}")
+    for name in names or CASES:
+        for case in CASES[name]():
+            done = measure(case)
+            print(
+                f"{case.name:55} {case.against:36} {done.ratio:8.3f} {case.aim:8.3f} "
+                f"{done.ours * 1e3:7.1f} ms {done.theirs * 1e3:7.1f} ms",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
