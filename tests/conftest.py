@@ -23,3 +23,45 @@ def real_data() -> Path:
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep tests away from the user's own data home."""
     monkeypatch.setenv("FACEBENCH_HOME", str(tmp_path_factory.getbasetemp() / "home"))
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared AFLW2000-3D of 36 drawn faces; two of them are outside the split 'valid'."""
+    from facebench.datasets import prepare
+    from facebench.synthetic import write_aflw2000_tree
+
+    folder = tmp_path_factory.mktemp("drawn")
+    write_aflw2000_tree(folder / "release", faces=36, seed=3)
+    return prepare("aflw2000", [folder / "release"], folder / "aflw2000.h5", partial=True).path
+
+
+@pytest.fixture(scope="session")
+def genuine(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The genuine AFLW2000-3D, prepared with its reannotation."""
+    from facebench.datasets import prepare
+
+    raw = real_data / "raw"
+    sources = [raw / "AFLW2000-3D.zip", raw / "AFLW2000-3D-Reannotated.pts68.npy"]
+    return prepare("aflw2000", sources, tmp_path_factory.mktemp("genuine") / "aflw2000.h5").path
+
+
+@pytest.fixture(scope="session")
+def two_dasl(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published predictions of 2DASL on AFLW2000-3D, as a predictions file."""
+    import numpy as np
+
+    import facebench
+
+    published = np.load(real_data / "oracles" / "2dasl_aflw2000.npz")
+    path = tmp_path_factory.mktemp("predictions") / "2dasl.h5"
+    facebench.write_predictions(
+        path,
+        dataset="aflw2000",
+        method="2DASL",
+        ids=[name.removesuffix(".jpg") for name in published["names"]],
+        landmarks=published["pts"][:, :2].transpose(0, 2, 1),
+        euler=published["pose_pitch_yaw_roll_deg"][:, [1, 0, 2]],
+        euler_convention="raw-xyz",
+    )
+    return path

@@ -142,7 +142,7 @@ def _write_per_face(path: Path, results: list[Result]) -> None:
         writer.writerow(["protocol", "id", "error", "value"])
         for result in results:
             for column, errors in result.per_face.items():
-                rows = zip(result.ids, errors.tolist(), strict=True)
+                rows = zip(result.ids, errors, strict=True)
                 writer.writerows((result.protocol, one, column, value) for one, value in rows)
 
 

@@ -42,6 +42,7 @@ class Reported(Strict):
     protocol : the protocol they belong to; checked to exist.
     source : where they were read.
     apart : why they cannot be compared with the others of the protocol; they are then shown apart.
+    ranked : whether the row takes part in the ranking; false for a reference that is not a method.
     notes : what a reader must know, shown as footnotes.
     """
 
@@ -51,6 +52,7 @@ class Reported(Strict):
     training_data: str | None = None
     source: str
     apart: str | None = None
+    ranked: bool = True
     notes: list[str] = Field(default_factory=list)
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facebench.datasets import dataset_names, get_dataset
 from facebench.leaderboard.entries import Entry, Reported, Scored, load_entries
-from facebench.protocols import Protocol, protocols_of
+from facebench.protocols import ALL, BALANCED, Protocol, protocols_of
 
 __all__ = ["check_pages", "render_pages"]
 
@@ -27,28 +27,19 @@ def escape(text: object) -> str:
 
 @dataclass
 class Row:
-    """A line of a table, in the order of its protocol's board."""
+    """A line of a table: what is shown in each column of its protocol's board, and what is noted."""
 
     method: str
+    url: str | None
     year: int | None
     values: list[str]
     training_data: str
     status: str
     key: float
-    rank: str = ""
+    ranked: bool
+    notes: list[str]
+    rank: str = "–"
     marks: list[int] = field(default_factory=list)
-
-
-class Footnotes:
-    """Numbered notes of one table; the same text gets the same number."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> int:
-        if text not in self.texts:
-            self.texts.append(text)
-        return self.texts.index(text) + 1
 
 
 @dataclass
@@ -57,6 +48,7 @@ class Table:
 
     protocol: Protocol
     headings: list[str]
+    legend: list[str]
     rows: list[Row]
     footnotes: list[str]
     apart: list[dict[str, str]]
@@ -107,55 +99,67 @@ def check_pages(folder: Path) -> list[str]:
 
 
 def _table(protocol: Protocol, entries: list[Entry]) -> Table:
-    notes = Footnotes()
     rows, apart = [], []
     for entry in entries:
         for claim in entry.results:
             if claim.protocol != protocol.name:
                 continue
             if isinstance(claim, Reported) and claim.apart:
-                apart.extend(_apart(entry, claim, protocol))
+                apart.append(_apart(entry, claim, protocol))
             else:
-                rows.append(_row(protocol, entry, claim, notes))
+                rows.append(_row(protocol, entry, claim))
     rows.sort(key=lambda row: (row.key, row.method.lower(), row.status, row.values))
     _rank(rows)
-    headings = [_heading(protocol, *column) for column in protocol.board]
-    return Table(protocol, headings, rows, notes.texts, sorted(apart, key=lambda one: one["method"].lower()))
+    # A column that no row fills says nothing; the headline stays.
+    filled = [j for j in range(len(protocol.board)) if j == 0 or any(row.values[j] for row in rows)]
+    for row in rows:
+        row.values = [row.values[j] for j in filled]
+    board = [protocol.board[j] for j in filled]
+    return Table(
+        protocol,
+        [_heading(protocol, *column) for column in board],
+        _legend(protocol, board),
+        rows,
+        _number_notes(rows),
+        sorted(apart, key=lambda one: one["method"].lower()),
+    )
 
 
-def _row(protocol: Protocol, entry: Entry, claim: Reported | Scored, notes: Footnotes) -> Row:
+def _row(protocol: Protocol, entry: Entry, claim: Reported | Scored) -> Row:
     numbers: dict[tuple[str, str], float | None]
+    ranked, notes = True, []
     if isinstance(claim, Reported):
         numbers = {(one.metric, one.group): one.value for one in claim.values}
         values = [f"{numbers[column]:g}" if column in numbers else "" for column in protocol.board]
-        marks = [notes.mark(escape(f"Reported: {claim.source}."))]
+        notes.append(escape(f"Reported: {claim.source.rstrip('.')}."))
+        ranked = claim.ranked
     else:
         numbers = {(one.metric, one.group): one.value for one in claim.result.scores}
         values = [_scored_value(claim, protocol, column) for column in protocol.board]
-        marks = [notes.mark(_how_scored(claim))]
-    ranked = True
-    if isinstance(claim, Scored) and claim.result.missing_ids:
-        count, faces = len(claim.result.missing_ids), claim.result.faces
-        what = "left out" if claim.result.missing == "exclude" else "counted as failures"
-        text = f"{count} of {faces} faces have no prediction and are {what}: not ranked."
-        marks.append(notes.mark(text))
-        ranked = False
-    if isinstance(claim, Scored) and not claim.result.complete:
-        marks.append(notes.mark("Scored on a part of the dataset: not ranked."))
-        ranked = False
-    marks += [notes.mark(escape(note)) for note in claim.notes]
+        notes.append(_how_scored(claim))
+        if claim.result.missing_ids:
+            count, faces = len(claim.result.missing_ids), claim.result.faces
+            what = "left out" if claim.result.missing == "exclude" else "counted as failures"
+            notes.append(f"{count} of {faces} faces have no prediction and are {what}: not ranked.")
+            ranked = False
+        if not claim.result.complete:
+            notes.append("Scored on a part of the dataset: not ranked.")
+            ranked = False
+    if entry.paper:
+        notes.append(escape(f"Paper: {entry.paper.rstrip('.')}."))
+    notes += [escape(note) for note in claim.notes]
     headline = numbers.get(protocol.headline)
     sign = 1 if protocol.metric(protocol.headline[0]).better == "lower" else -1
-    key = float("inf") if headline is None else sign * headline
     return Row(
         entry.method,
+        entry.url,
         entry.year,
         values,
         claim.training_data or "",
         claim.status,
-        key,
-        rank="" if ranked and headline is not None else "–",
-        marks=marks,
+        key=float("inf") if headline is None else sign * headline,
+        ranked=ranked and headline is not None,
+        notes=notes,
     )
 
 
@@ -166,9 +170,10 @@ def _scored_value(claim: Scored, protocol: Protocol, column: tuple[str, str]) ->
         return ""
     if one.value is None:
         return "∞"
-    interval = "" if one.low is None else f" <small>[{one.low:.2f}, {one.high:.2f}]</small>"
-    # The interval is given for the number to quote; in every column it would bury the numbers.
-    return f"{one.value:.3f}{interval if column == protocol.headline else ''}"
+    if column != protocol.headline or one.low is None:
+        # The interval is given for the number to quote; in every column it would bury the numbers.
+        return f"{one.value:.3f}"
+    return f"{one.value:.3f} ({one.low:.2f}–{one.high:.2f})"
 
 
 def _how_scored(claim: Scored) -> str:
@@ -183,33 +188,46 @@ def _how_scored(claim: Scored) -> str:
     return "; ".join(parts) + "."
 
 
-def _apart(entry: Entry, claim: Reported, protocol: Protocol) -> list[dict[str, str]]:
-    known = {metric.key: metric for metric in protocol.metrics}
-    return [
-        {
-            "method": entry.method,
-            "year": str(entry.year or ""),
-            "metric": known[one.metric].title if one.metric in known else one.metric,
-            "value": f"{one.value:g}",
-            "why": claim.apart or "",
-            "source": claim.source,
-        }
-        for one in claim.values
-    ]
+def _apart(entry: Entry, claim: Reported, protocol: Protocol) -> dict[str, str]:
+    known = {metric.key: metric.title for metric in protocol.metrics}
+    numbers = [f"{known.get(one.metric, one.metric)} {one.value:g}" for one in claim.values]
+    return {
+        "method": entry.method,
+        "year": str(entry.year or ""),
+        "values": "; ".join(numbers),
+        "why": " ".join([claim.apart or "", *claim.notes]),
+        "source": claim.source,
+    }
 
 
 def _rank(rows: list[Row]) -> None:
     """Give each ranked row its place; equal values share one, as in a competition."""
     place, last = 0, None
-    for count, row in enumerate((row for row in rows if not row.rank), start=1):
+    for count, row in enumerate((row for row in rows if row.ranked), start=1):
         if row.key != last:
             place, last = count, row.key
         row.rank = str(place)
 
 
+def _number_notes(rows: list[Row]) -> list[str]:
+    """Give the notes of all rows numbers from the top; the same text gets the same number."""
+    numbers: dict[str, int] = {}
+    for row in rows:
+        row.marks = [numbers.setdefault(note, len(numbers) + 1) for note in row.notes]
+    return list(numbers)
+
+
 def _heading(protocol: Protocol, key: str, group: str) -> str:
     metric = protocol.metric(key)
-    where = "" if (key, group) == protocol.headline or group == "all" else f", {protocol.groups[group]}"
-    if group == "balanced":
-        where = ", balanced"
+    where = "" if group == ALL else f", {protocol.groups[group]}"
     return f"{metric.title}{where} {ARROWS[metric.better]}"
+
+
+def _legend(protocol: Protocol, board: list[tuple[str, str]]) -> list[str]:
+    """Explain the metrics of the columns, and what balanced means where a column is."""
+    metrics = dict.fromkeys(protocol.metric(key) for key, _ in board)
+    legend = [f"**{metric.title}**, in {metric.unit}: {metric.meaning}." for metric in metrics]
+    if any(group == BALANCED for _, group in board):
+        bins = ", ".join(protocol.bins)
+        legend.append(f"**balanced**: the mean of the means over {bins}, so that each counts the same.")
+    return legend

@@ -64,8 +64,8 @@ PROTOCOLS = (
         description=(
             "Rotation of the 1969 faces whose three angles in Pose_Para are all within 99 degrees. The MAE "
             "is the mean absolute error of yaw, pitch and roll, wrapped at 180 degrees, in the convention "
-            "raw-xyz that Hopenet, FSA-Net and 6DRepNet report; the same errors read in mnn-yxz give "
-            "another number, shown beside it."
+            "raw-xyz that Hopenet, FSA-Net and 6DRepNet report. The same errors read in another convention "
+            "give another number: 'facebench score' prints mnn-yxz too."
         ),
         sources=(
             "natanielruiz/deep-head-pose, shamangary/FSA-Net, thohemp/6DRepNet: faces and angles",

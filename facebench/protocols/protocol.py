@@ -38,6 +38,8 @@ Rows = NDArray[np.int64]
 #: The groups of faces that every protocol has: all of its faces, and the mean of the means of its bins.
 ALL, BALANCED = "all", "balanced"
 
+AXES = ("yaw", "pitch", "roll")
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -47,6 +49,7 @@ class Metric:
     ----------
     key : its name in results and entries, such as ``nme/box-sqrt``.
     title : its name in tables.
+    meaning : what it measures, in a clause.
     better : whether lower or higher values are better.
     column : the error vector that it summarises.
     quantile : None for the mean over faces.
@@ -55,6 +58,7 @@ class Metric:
 
     key: str
     title: str
+    meaning: str
     unit: Literal["%", "°"]
     better: Literal["lower", "higher"]
     column: str
@@ -178,25 +182,23 @@ class LandmarkProtocol(Protocol):
     def metrics(self) -> tuple[Metric, ...]:
         by = self.normaliser
         nme = f"nme/{by}"
-        return (
-            Metric(nme, f"NME {by}", "%", "lower", nme, binned=True),
-            *(
-                metric
-                for t in self.thresholds
-                for metric in (
-                    Metric(f"auc{t:g}/{by}", f"AUC@{t:g} {by}", "%", "higher", f"auc{t:g}"),
-                    Metric(f"fr{t:g}/{by}", f"FR@{t:g} {by}", "%", "lower", f"fr{t:g}"),
-                )
-            ),
-            *(
-                Metric(f"p{p}/{by}", f"{p}th percentile {by}", "%", "lower", nme, quantile=p / 100)
-                for p in self.percentiles
-            ),
-            *(
-                Metric(f"nme/{name}", f"NME {name}", "%", "lower", f"nme/{name}", binned=True)
-                for name in self.also
-            ),
-        )
+        found = [Metric(nme, f"NME {by}", _nme_meaning(by), "%", "lower", nme, binned=True)]
+        for t in self.thresholds:
+            area = f"area under the cumulative error curve up to an NME of {t:g} %, exact"
+            failed = f"share of faces with an NME above {t:g} %"
+            found += [
+                Metric(f"auc{t:g}/{by}", f"AUC@{t:g}", area, "%", "higher", f"auc{t:g}"),
+                Metric(f"fr{t:g}/{by}", f"FR@{t:g}", failed, "%", "lower", f"fr{t:g}"),
+            ]
+        for p in self.percentiles:
+            below = f"NME that {p} % of the faces stay below"
+            found.append(
+                Metric(f"p{p}/{by}", f"{p}th percentile", below, "%", "lower", nme, quantile=p / 100)
+            )
+        for name in self.also:
+            key = f"nme/{name}"
+            found.append(Metric(key, f"NME {name}", _nme_meaning(name), "%", "lower", key, binned=True))
+        return tuple(found)
 
     def is_answered_by(self, predictions: Predictions) -> bool:
         return predictions.landmarks is not None and predictions.scheme == self.scheme
@@ -238,6 +240,19 @@ class LandmarkProtocol(Protocol):
         return Columns(vectors, points, parts)
 
 
+def _nme_meaning(normaliser: str) -> str:
+    sizes = {
+        "corners": "the distance of the outer eye corners",
+        "pupils6": "the distance of the means of the 6 points of each eye",
+        "pupils-corners": "the distance of the middles of the two corners of each eye",
+        "box-height": "the height of the tight box of the true points",
+        "box-sqrt": "sqrt(width * height) of the tight box of the true points",
+        "box-diagonal": "the diagonal of the tight box of the true points",
+        "box-max": "the longer side of the tight box of the true points",
+    }
+    return f"mean distance of predicted and true points, divided by {sizes[normaliser]}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class PoseProtocol(Protocol):
     """Head pose: MAE of the Euler angles in a named convention, geodesic distance, MAEV, success rates.
@@ -259,25 +274,26 @@ class PoseProtocol(Protocol):
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
-        axes = ("yaw", "pitch", "roll")
-        first = self.convention
-        return (
-            Metric(f"mae/{first}", f"MAE {first}", "°", "lower", f"mae/{first}", binned=True),
-            *(
-                Metric(f"mae-{a}/{first}", f"MAE {a} {first}", "°", "lower", f"mae-{a}/{first}", binned=True)
-                for a in axes
-            ),
-            Metric("geodesic", "Geodesic", "°", "lower", "geodesic", binned=True),
-            Metric("maev", "MAEV", "°", "lower", "maev", binned=True),
-            *(
-                Metric(f"success{t:g}", f"Geodesic ≤ {t:g}°", "%", "higher", f"success{t:g}")
-                for t in self.thresholds
-            ),
-            *(
-                Metric(f"mae/{name}", f"MAE {name}", "°", "lower", f"mae/{name}", binned=True)
-                for name in self.also
-            ),
-        )
+        found = []
+        for name in (self.convention, *self.also):
+            key = f"mae/{name}"
+            mean = f"mean absolute error of yaw, pitch and roll read in the convention {name}"
+            found.append(Metric(key, f"MAE {name}", mean, "°", "lower", key, binned=True))
+            for axis in AXES if name == self.convention else ():
+                key, one = f"mae-{axis}/{name}", f"mean absolute error of {axis} in {name}"
+                found.append(Metric(key, f"MAE {axis}", one, "°", "lower", key, binned=True))
+        turn = "angle of the rotation between prediction and truth, whatever the Euler convention"
+        axes = "mean angle between the head axes of prediction and truth"
+        found += [
+            Metric("geodesic", "Geodesic", turn, "°", "lower", "geodesic", binned=True),
+            Metric("maev", "MAEV", axes, "°", "lower", "maev", binned=True),
+        ]
+        for t in self.thresholds:
+            within = f"share of faces with a geodesic distance of at most {t:g}°"
+            found.append(
+                Metric(f"success{t:g}", f"Geodesic ≤ {t:g}°", within, "%", "higher", f"success{t:g}")
+            )
+        return tuple(found)
 
     def is_answered_by(self, predictions: Predictions) -> bool:
         return predictions.has_pose
@@ -305,7 +321,7 @@ class PoseProtocol(Protocol):
             errors = euler_errors(predictions.eulers(name)[predicted], rotation_to_euler(truth, name))
             vectors[f"mae/{name}"] = errors.mean(axis=1)
             if name == self.convention:
-                for axis, column in zip(("yaw", "pitch", "roll"), errors.T, strict=True):
+                for axis, column in zip(AXES, errors.T, strict=True):
                     vectors[f"mae-{axis}/{name}"] = column
         vectors["geodesic"] = geodesic_distance(rotations, truth)
         vectors["maev"] = axis_errors(rotations, truth)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +60,10 @@ class Result(BaseModel):
     signature : everything that can change the numbers, but for the metric and the group.
     inputs : SHA-256 of the predictions file and of the prepared dataset.
     per_point, per_part : mean error of each point and part, where landmarks are scored.
-    per_face : the error vectors, by metric column; with ``ids``; not part of the JSON.
+    ids, per_face : the faces, and their errors by metric column; not part of the JSON.
     """
 
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid")
 
     format: Literal["facebench-result"] = "facebench-result"
     version: Literal[1] = 1
@@ -82,7 +82,7 @@ class Result(BaseModel):
     inputs: dict[str, str | None]
     facebench: str = __version__
     ids: list[str] = Field(default_factory=list, exclude=True, repr=False)
-    per_face: dict[str, Any] = Field(default_factory=dict, exclude=True, repr=False)
+    per_face: dict[str, list[float]] = Field(default_factory=dict, exclude=True, repr=False)
 
     def get(self, metric: str, group: str = ALL) -> Score:
         """Return one score by metric and group; raises KeyError."""
@@ -173,7 +173,7 @@ def score(
         per_point=dict(columns.point_nme),
         inputs={"predictions": given.sha256, "dataset": truth.sha256},
         ids=[truth.ids[row] for row in rows],
-        per_face=dict(columns.vectors),
+        per_face={name: vector.tolist() for name, vector in columns.vectors.items()},
     )
 
 
