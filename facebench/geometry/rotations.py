@@ -125,8 +125,10 @@ def rotation_to_euler(rotation: ArrayLike, convention: str) -> Floats:
     r = np.asarray(rotation, float)
     # The middle axis is yaw in XYZ and pitch in YXZ; (f, s) are the rows of the first and second axes.
     f, s, sign = (0, 1, 1.0) if named.order == "XYZ" else (1, 0, -1.0)
-    locked = np.hypot(r[..., s, 2], r[..., 2, 2]) < GIMBAL_COSINE
-    middle = np.arcsin(np.clip(sign * r[..., f, 2], -1.0, 1.0))
+    cosine = np.hypot(r[..., s, 2], r[..., 2, 2])
+    locked = cosine < GIMBAL_COSINE
+    # Not the arc sine, which loses half its digits towards 90 degrees.
+    middle = np.arctan2(sign * r[..., f, 2], cosine)
     outer = np.where(
         locked,
         np.arctan2(sign * r[..., 2, s], r[..., s, s]),

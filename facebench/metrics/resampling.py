@@ -108,10 +108,8 @@ def estimate(
     if drawn:
         tails = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2)
         every = np.concatenate(drawn)
-        # An infinite error has no finite interval; a resample without a face of a group has no value.
-        every[:, ~np.isfinite(value)] = np.nan
-        with np.errstate(invalid="ignore"):
-            low, high = _nanquantile(every, tails)
+        every[:, ~np.isfinite(value)] = np.nan  # an infinite error has no interval
+        low, high = _interval(every, tails)
     faces = [int(sum(taking_part[s.column, group].sum() for group in s.groups)) for s in statistics]
     return [
         Estimate(float(value[j]), float(low[j]), float(high[j]), faces[j]) for j in range(len(statistics))
@@ -163,15 +161,22 @@ def weighted_quantile(errors: Floats, counts: Floats, quantile: float) -> Floats
     first, second = ranked[at[0]], ranked[at[1]]
     share = position - below
     with np.errstate(invalid="ignore"):
-        between = np.where(share > 0, first + share * (second - first), first)
+        # Between two missed faces, infinity minus infinity must not become NaN.
+        between = np.where((share > 0) & (first != second), first + share * (second - first), first)
     return np.where(total > 0, between, np.nan)
 
 
-def _nanquantile(values: Floats, quantiles: Sequence[float]) -> Floats:
-    """Return (quantiles, columns) of the values that are not NaN in each column; NaN where all are."""
-    missing = np.isnan(values).any(axis=0)
-    out = np.quantile(values, quantiles, axis=0)
-    for column in np.flatnonzero(missing):
-        kept = values[~np.isnan(values[:, column]), column]
-        out[:, column] = np.quantile(kept, quantiles) if kept.size else np.nan
+def _interval(replicates: Floats, tails: Sequence[float]) -> Floats:
+    """Return the (tails, columns) quantiles of (b, columns) replicates.
+
+    Resamples without any face of a group have no value, NaN, and are left out; an infinite replicate
+    counts as larger than every number.
+    """
+    out = np.full((len(tails), replicates.shape[1]), np.nan)
+    for column, values in enumerate(replicates.T):
+        kept = values[~np.isnan(values)]
+        if kept.size:
+            with np.errstate(invalid="ignore"):
+                ends = np.quantile(kept, tails)
+            out[:, column] = np.where(np.isnan(ends), np.inf, ends)
     return out
