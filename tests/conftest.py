@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A shared machine may stall any example; how fast a call is, is measured in tests/benchmarks.
+settings.register_profile("facebench", deadline=None)
+settings.load_profile("facebench")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def euler_to_rotation(euler: ArrayLike, convention: str) -> Floats:
 
     Returns
     -------
-    (..., 3, 3) rotations, head axes to OpenCV camera axes; NaN where an angle is.
+    (..., 3, 3) rotations, head axes to OpenCV camera axes; an angle that is NaN leaves NaN in its matrix.
     """
     named = get_convention(convention)
     yaw, pitch, roll = np.moveaxis(np.radians(np.asarray(euler, float)) * named.signs, -1, 0)
@@ -171,10 +171,18 @@ def mean_rotation(rotations: ArrayLike, tolerance: float = 1e-10, iterations: in
     Returns
     -------
     (3, 3) rotation.
+
+    Raises
+    ------
+    ValueError : there is no rotation, or one is not finite.
     """
     from scipy.spatial.transform import Rotation
 
-    stack = Rotation.from_matrix(np.asarray(rotations, float))
+    matrices = np.asarray(rotations, float)
+    if not len(matrices) or not np.isfinite(matrices).all():
+        msg = f"expected (N, 3, 3) finite rotations, found shape {matrices.shape} with NaN or none"
+        raise ValueError(msg)
+    stack = Rotation.from_matrix(matrices)
     mean = stack.mean()
     for _ in range(iterations):
         step = (mean.inv() * stack).as_rotvec().mean(axis=0)

@@ -46,7 +46,12 @@ class Scheme:
         return self.points.index(point)
 
     def part(self, name: str) -> NDArray[np.intp]:
-        """Return the 0-based indices of the points of one face part."""
+        """Return the 0-based indices of the points of one face part, or raise :class:`UsageError`."""
+        if name not in self.parts:
+            msg = (
+                f"The scheme '{self.name}' has no part '{name}', only {', '.join(dict.fromkeys(self.parts))}."
+            )
+            raise UsageError(msg)
         return np.flatnonzero(np.array(self.parts) == name)
 
 

@@ -70,7 +70,7 @@ def normalising_distance(
 
     Raises
     ------
-    UsageError : unknown normaliser.
+    UsageError : unknown normaliser, or one that needs points which the scheme has not.
     """
     p = np.asarray(points, float)
     if normaliser in EYE_NORMALISERS:
@@ -86,6 +86,10 @@ def normalising_distance(
 def _eye_centre(points: Floats, scheme: str, names: tuple[str, ...]) -> Floats:
     """Return the (N, 2) mean of points named singly or by face part."""
     known = get_scheme(scheme)
+    lacking = [name for name in names if name not in known.parts and name not in known.points]
+    if lacking:
+        msg = f"The scheme '{scheme}' has no point or part '{lacking[0]}', which the normaliser needs."
+        raise UsageError(msg)
     chosen = [i for name in names for i in (known.part(name) if name in known.parts else [known.index(name)])]
     return points[:, chosen].mean(axis=1)
 
@@ -120,6 +124,10 @@ def nme(predicted: ArrayLike, truth: ArrayLike, distance: ArrayLike) -> Floats:
     predicted, truth : (N, K, 2) pixels.
     distance : (N,) pixels, from :func:`normalising_distance`.
 
+    Raises
+    ------
+    ValueError : the shapes do not fit.
+
     Examples
     --------
     >>> import numpy as np
@@ -127,9 +135,12 @@ def nme(predicted: ArrayLike, truth: ArrayLike, distance: ArrayLike) -> Floats:
     >>> nme(truth + [3.0, 4.0], truth, distance=[100.0])
     array([5.])
     """
-    p, g = np.asarray(predicted, float), np.asarray(truth, float)
+    p, g, d = (np.asarray(one, float) for one in (predicted, truth, distance))
+    if p.shape != g.shape or d.shape != g.shape[:1]:
+        msg = f"expected points of one shape and one distance a face, found {p.shape}, {g.shape}, {d.shape}"
+        raise ValueError(msg)
     means = np.empty(len(g))
     for begin in range(0, len(g), BLOCK):
         block = slice(begin, begin + BLOCK)
         means[block] = masked_mean(point_errors(p[block], g[block]))
-    return 100.0 * means / np.asarray(distance, float)
+    return 100.0 * means / d

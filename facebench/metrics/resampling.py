@@ -42,6 +42,11 @@ class Statistic:
     groups: tuple[str, ...]
     quantile: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.quantile is not None and len(self.groups) != 1:
+            msg = f"a quantile of '{self.column}' is over one group, not over {self.groups}"
+            raise ValueError(msg)
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -91,6 +96,8 @@ def estimate(
     if resamples < 0:
         msg = f"resamples must be 0 or more, not {resamples}."
         raise UsageError(msg)
+    if not statistics:
+        return []
     n = len(next(iter(columns.values())))
     # Each distinct pair of column and group becomes one column of the matrix product.
     pairs = list(dict.fromkeys((s.column, group) for s in statistics for group in s.groups))

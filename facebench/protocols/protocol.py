@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import InvalidData
+from facebench.errors import InvalidData, name_some
 from facebench.formats import Predictions, PreparedDataset
 from facebench.geometry import geodesic_distance, get_scheme, rotation_to_euler
 from facebench.metrics import (
@@ -25,6 +25,7 @@ from facebench.metrics import (
     euler_errors,
     failure,
     masked_mean,
+    nme,
     normalising_distance,
     point_errors,
     success,
@@ -181,8 +182,8 @@ class LandmarkProtocol(Protocol):
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
         by = self.normaliser
-        nme = f"nme/{by}"
-        found = [Metric(nme, f"NME {by}", _nme_meaning(by), "%", "lower", nme, binned=True)]
+        headline = f"nme/{by}"
+        found = [Metric(headline, f"NME {by}", _nme_meaning(by), "%", "lower", headline, binned=True)]
         for t in self.thresholds:
             area = f"area under the cumulative error curve up to an NME of {t:g} %, exact"
             failed = f"share of faces with an NME above {t:g} %"
@@ -193,7 +194,7 @@ class LandmarkProtocol(Protocol):
         for p in self.percentiles:
             below = f"NME that {p} % of the faces stay below"
             found.append(
-                Metric(f"p{p}/{by}", f"{p}th percentile", below, "%", "lower", nme, quantile=p / 100)
+                Metric(f"p{p}/{by}", f"{p}th percentile", below, "%", "lower", headline, quantile=p / 100)
             )
         for name in self.also:
             key = f"nme/{name}"
@@ -214,30 +215,32 @@ class LandmarkProtocol(Protocol):
         self, dataset: PreparedDataset, rows: Rows, predictions: Predictions, predicted: Rows
     ) -> Columns:
         assert predictions.landmarks is not None
-        truth = self._truth(dataset)[rows]
-        errors = point_errors(predictions.landmarks[predicted], truth)
-        mean = masked_mean(errors)
-        vectors: dict[str, Floats] = {}
-        for name in (self.normaliser, *self.also):
-            distance = normalising_distance(truth, name, scheme=self.scheme)
-            degenerate = ~(distance > 0)
-            if degenerate.any():
-                which = [dataset.ids[row] for row in rows[degenerate]]
-                msg = f"{dataset.path}: normaliser '{name}' is zero or undefined for {', '.join(which[:5])}."
-                raise InvalidData(msg)
-            vectors[f"nme/{name}"] = 100.0 * mean / distance
-        nme = vectors[f"nme/{self.normaliser}"]
+        given, truth = predictions.landmarks[predicted], self._truth(dataset)[rows]
+        distances = {
+            name: self._distance(dataset, rows, truth, name) for name in (self.normaliser, *self.also)
+        }
+        vectors = {f"nme/{name}": nme(given, truth, distance) for name, distance in distances.items()}
+        headline = vectors[f"nme/{self.normaliser}"]
         for t in self.thresholds:
-            vectors[f"auc{t:g}"] = auc_share(nme, t)
-            vectors[f"fr{t:g}"] = failure(nme, t)
-        distance = normalising_distance(truth, self.normaliser, scheme=self.scheme)
-        per_point = masked_mean((100.0 * errors / distance[:, None]).T)
+            vectors[f"auc{t:g}"] = auc_share(headline, t)
+            vectors[f"fr{t:g}"] = failure(headline, t)
+        normalised = 100.0 * point_errors(given, truth) / distances[self.normaliser][:, None]
+        per_point = masked_mean(normalised.T)
         scheme = get_scheme(self.scheme)
         parts = {
             part: float(masked_mean(per_point[scheme.part(part)])) for part in dict.fromkeys(scheme.parts)
         }
         points = dict(zip(scheme.points, per_point.tolist(), strict=True))
         return Columns(vectors, points, parts)
+
+    def _distance(self, dataset: PreparedDataset, rows: Rows, truth: Floats, normaliser: str) -> Floats:
+        distance = normalising_distance(truth, normaliser, scheme=self.scheme)
+        degenerate = ~(distance > 0)
+        if degenerate.any():
+            which = name_some(dataset.ids[row] for row in rows[degenerate])
+            msg = f"{dataset.path}: normaliser '{normaliser}' is zero or undefined for {which}."
+            raise InvalidData(msg)
+        return distance
 
 
 def _nme_meaning(normaliser: str) -> str:
