@@ -1,0 +1,333 @@
+"""Write the parts of the pages that facebench itself knows, into ``docs/generated/``.
+
+Datasets come from their manifests, protocols from the registry, the tables of the file formats from the
+schema, the command line from its commands.  The pages include these files, so no fact stands in two places.
+The build warns when a built-in dataset or protocol has no page, or when a page fails to name something that
+it should explain.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+
+import click
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from facebench.cli import facebench as commands
+from facebench.datasets import Manifest, get_dataset
+from facebench.datasets.registry import BUILT_IN as DATASETS
+from facebench.formats import VISIBILITY, schema
+from facebench.formats.predictions import ARRAYS, ATTRIBUTES
+from facebench.geometry import CONVENTIONS, EulerConvention, correspondences, get_scheme
+from facebench.metrics import NORMALISERS
+from facebench.protocols import BALANCED, BASELINES, LandmarkProtocol, PoseProtocol, Protocol, protocols_of
+
+logger = logging.getLogger(__name__)
+
+SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
+ARROWS = {"lower": "↓", "higher": "↑"}
+KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "O": "text"}
+
+LANDMARK_FORMULAS = """
+NME_i     = 100 / |K_i| · Σ_k ‖p_ik − g_ik‖ / d_i          face i, its annotated points k
+AUC@t     = mean over faces of 100 · max(0, 1 − NME_i / t)
+FR@t      = mean over faces of 100 · [NME_i > t]
+balanced  = mean over bins of (mean over the faces of the bin)
+"""
+POSE_FORMULAS = """
+e_ia      = min(δ, 360° − δ),  δ = |predicted − true| mod 360°          face i, angle a
+MAE a     = mean over faces of e_ia
+MAE       = mean over faces of (e_i,yaw + e_i,pitch + e_i,roll) / 3
+Geodesic  = mean over faces of γ_i,  γ_i = arccos((trace(P_i R_iᵀ) − 1) / 2)
+MAEV      = mean over faces of the mean angle between the columns of P_i and R_i
+Geodesic ≤ t: mean over faces of 100 · [γ_i ≤ t]
+balanced  = mean over bins of (mean over the faces of the bin)
+"""
+
+
+def md(text: object) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return SPECIAL.sub(r"\\\1", " ".join(str(text).split()))
+
+
+def table(headings: tuple[str, ...], rows: list[tuple[object, ...]], right: tuple[int, ...] = ()) -> str:
+    """Return a Markdown table of cells that are Markdown already."""
+    rule = ["--:" if column in right else ":--" for column in range(len(headings))]
+    lines = [" | ".join(str(cell) for cell in row) for row in (headings, rule, *rows)]
+    return "\n".join(f"| {line} |" for line in lines) + "\n"
+
+
+def code(text: object) -> str:
+    return f"`{text}`"
+
+
+def fence(text: str, language: str = "text") -> str:
+    return f"```{language}\n{text.strip(chr(10))}\n```\n"
+
+
+def page_of(protocol: Protocol) -> str:
+    return f"protocols/{protocol.name}"
+
+
+def dataset(manifest: Manifest) -> str:
+    """Return the card of a dataset."""
+    protocols = protocols_of(manifest.name)
+    roles = " ".join(f"--source {role.upper()}" for role in manifest.sources)
+    legend = "\n".join(f"# {role.upper()}: {what}" for role, what in manifest.sources.items())
+    redistribution = "allowed" if manifest.licence.redistribution else "not allowed"
+    parts = [
+        f"# {manifest.title}\n\n{md(manifest.summary)}\n",
+        table(
+            ("", ""),
+            [
+                ("name in facebench", code(manifest.name)),
+                ("faces", f"{manifest.faces} in {manifest.images} images"),
+                ("home page", f"<{manifest.homepage}>"),
+                ("licence", md(manifest.licence.summary)),
+                ("redistribution", redistribution),
+                ("protocols", ", ".join(f"[`{one.name}`](../{page_of(one)}.md)" for one in protocols)),
+            ],
+        ),
+        f"## Licence\n\n{md(manifest.licence.text)}\n",
+        "## How to obtain it\n",
+    ]
+    for archive in manifest.archives:
+        parts.append(f"**{md(archive.file)}**\n: {md(archive.obtain)}\n")
+        facts = [f"<{archive.url}>" if archive.url else "", f"{archive.bytes} bytes" if archive.bytes else ""]
+        facts.append(f"SHA-256 `{archive.sha256}`" if archive.sha256 else "")
+        parts += [f"\n  {fact}\n" for fact in facts if fact]
+        parts.append("\n")
+    parts += [
+        "Inside, it looks like this:\n",
+        fence(manifest.tree),
+        "Leave it where it is, as a folder or as an archive, and name it:\n",
+        fence(f"facebench prepare {manifest.name} {roles}\n{legend}", "sh"),
+        f"`facebench verify {manifest.name} --source {next(iter(manifest.sources)).upper()}` compares every "
+        "file with the published one.\n"
+        if manifest.file_hashes
+        else "",
+        "## Annotation sets\n",
+    ]
+    for name, facts in manifest.annotations.items():
+        parts.append(
+            f"### {name}\n\nScheme `{facts.scheme}`. {md(facts.what)}\n\n"
+            f"*Index base.* {md(facts.index_base)}\n\n*Visibility.* {md(facts.visibility)}\n"
+        )
+    parts.append(f"## Pose\n\n{md(manifest.pose)}\n\n## Boxes and other numbers\n")
+    for group, values in (("boxes", manifest.boxes), ("source", manifest.source)):
+        parts += [f"`/{group}/{name}`\n: {md(what)}\n\n" for name, what in values.items()]
+    splits = [
+        (code(name), split.count, md(split.what), code(split.sha256[:12]))
+        for name, split in manifest.splits.items()
+    ]
+    parts += [
+        "## Splits\n\nThe hash is of the sorted face ids, one per line. Counts and hashes are compared "
+        "whenever a complete release is prepared.\n",
+        table(("split", "faces", "which", "SHA-256 of the ids"), splits, right=(1,)),
+        "## Known faults\n\nWhat is wrong or odd in the release, and what facebench does about it.\n",
+    ]
+    for fault in manifest.faults:
+        count = f" ({fault.count})" if fault.count else ""
+        ids = f"\n\n  {', '.join(map(code, fault.ids))}" if fault.ids else ""
+        parts.append(f"**{md(fault.what)}**{count}\n: {md(fault.handling)}.{ids}\n\n")
+    parts.append(
+        f"## Citations\n\nCite what you use. `facebench info {manifest.name} --bibtex` prints these.\n"
+    )
+    for citation in manifest.citations:
+        parts.append(f"{md(citation.what)}:\n\n{fence(citation.bibtex, 'bibtex')}")
+    return "\n".join(parts)
+
+
+def protocol(one: Protocol, manifest: Manifest) -> str:
+    """Return the definition of a protocol."""
+    key, group = one.headline
+    metric = one.metric(key)
+    faces = manifest.splits[one.faces]
+    rows = [
+        ("name, version", f"`{one.name}`, version {one.version}"),
+        ("dataset", f"[{manifest.title}](../../datasets/{manifest.name}.md)"),
+        ("faces", f"split `{one.faces}`: {faces.count}, {md(faces.what)}"),
+    ]
+    if isinstance(one, LandmarkProtocol):
+        truth = manifest.annotations[one.annotation]
+        rows += [
+            ("ground truth", f"annotation set `{one.annotation}` in scheme `{one.scheme}`: {md(truth.what)}"),
+            ("index base", md(truth.index_base)),
+            ("normaliser", f"[`{one.normaliser}`](../../metrics.md#normalisers), of the true points"),
+        ]
+    elif isinstance(one, PoseProtocol):
+        rows += [
+            ("ground truth", md(manifest.pose)),
+            (
+                "Euler convention",
+                f"[`{one.convention}`](../../conventions.md#four-euler-conventions); "
+                f"the MAE also in {', '.join(map(code, one.also))}",
+            ),
+        ]
+    rows += [
+        ("number to quote", f"**{md(metric.title)}, {one.groups[group]}**, in {metric.unit}"),
+        ("a predictions file needs", md(one.needs)),
+    ]
+    bins = [(md(title), code(split), manifest.splits[split].count) for title, split in one.bins.items()]
+    metrics = [
+        (
+            code(m.key),
+            f"{md(m.title)}\u00a0{ARROWS[m.better]}",
+            m.unit,
+            f"all, each bin, {BALANCED}" if m.binned else "all",
+            md(m.meaning),
+        )
+        for m in one.metrics
+    ]
+    formulas = LANDMARK_FORMULAS if isinstance(one, LandmarkProtocol) else POSE_FORMULAS
+    return "\n".join(
+        [
+            f"# {one.name}\n\n*{md(one.title)}.* {md(one.description)}\n",
+            fence(f"facebench score predictions.h5 --protocol {one.name}", "sh"),
+            "## Definition\n",
+            table(("", ""), rows),
+            "## Bins\n\nGroups of faces that are also reported apart. The counts are those of the whole "
+            f"dataset; only the faces of split `{one.faces}` among them are scored.\n",
+            table(("title", "split", "faces"), bins, right=(2,)),
+            "## Metrics\n\n↓ lower is better, ↑ higher is better. The formulas are explained in "
+            "[Metrics](../../metrics.md).\n",
+            table(("key", "title", "unit", "groups", "what it measures"), metrics),
+            fence(formulas),
+            "## Sources\n",
+            *(f"- {md(source)}" for source in one.sources),
+            "",
+        ]
+    )
+
+
+def prepared_file() -> str:
+    """Return the table of the arrays of a prepared dataset."""
+    fields = (*schema.FIELDS, schema.BOX, schema.SOURCE, *schema.ANNOTATION, schema.SPLIT)
+    rows = [
+        (
+            code(field.path),
+            f"({', '.join(map(str, field.shape))}{',' * (len(field.shape) == 1)})".replace("*", "c"),
+            KINDS[field.kinds[0]],
+            md(field.meaning),
+            "yes" if field.required and "*" not in field.path else "",
+        )
+        for field in fields
+    ]
+    return table(("path", "shape", "kind", "content", "always there"), rows)
+
+
+def conventions() -> str:
+    """Return the table of the Euler conventions."""
+
+    def product(one: EulerConvention) -> str:
+        signs = {"X": ("pitch", one.pitch_sign), "Y": ("yaw", one.yaw_sign), "Z": ("roll", one.roll_sign)}
+        turns = [
+            f"R{axis.lower()}({'+' if signs[axis][1] > 0 else '−'}{signs[axis][0]})" for axis in one.order
+        ]
+        return " · ".join(turns)
+
+    rows = [
+        (
+            code(one.name),
+            product(one),
+            "image left" if one.yaw_sign > 0 else "image right",
+            "up" if one.pitch_sign < 0 else "down",
+            "clockwise" if one.roll_sign > 0 else "counter-clockwise",
+        )
+        for one in CONVENTIONS.values()
+    ]
+    return table(("name", "R_cam", "yaw > 0: nose to", "pitch > 0: nose", "roll > 0: head turns"), rows)
+
+
+def points() -> str:
+    """Return the table of the points of ibug68, with their counterparts in aflw21."""
+    scheme = get_scheme("ibug68")
+    shared = {j: i for i, j in correspondences("aflw21", "ibug68")}
+    rows = [
+        (index, code(name), scheme.parts[index], scheme.flip[index], shared.get(index, ""))
+        for index, name in enumerate(scheme.points)
+    ]
+    return table(("index", "name", "part", "mirror image", "same point in aflw21"), rows, right=(0, 3, 4))
+
+
+def cli() -> str:
+    """Return the reference of all commands."""
+    parts = []
+
+    def add(command: click.Command, path: str) -> None:
+        context = click.Context(command, info_name=path)
+        if isinstance(command, click.Group):
+            if path != "facebench":
+                parts.append(f"## {path}\n\n{inspect.cleandoc(command.help or '')}\n")
+            for name in command.list_commands(context):
+                add(command.get_command(context, name), f"{path} {name}")
+            return
+        pieces = " ".join(command.collect_usage_pieces(context))
+        said = inspect.cleandoc(command.help or "")
+        parts.append(f"## {path}\n\n{fence(f'{path} {pieces}')}\n{said}\n")
+        for option in command.params:
+            if isinstance(option, click.Option):
+                parts.append(_option(option, context))
+
+    add(commands, "facebench")
+    return "\n".join(parts)
+
+
+def _option(option: click.Option, context: click.Context) -> str:
+    names = ", ".join(option.opts)
+    takes = "" if option.is_flag else f" {option.make_metavar(context)}"
+    notes = [option.help or ""]
+    if option.required:
+        notes.append("Required.")
+    elif option.show_default:
+        notes.append(f"Default: `{option.default}`.")
+    if option.multiple and "several" not in notes[0]:
+        notes.append("May be given several times.")
+    return f"`{names}{takes}`\n: {' '.join(filter(None, notes)) or 'As its name says.'}\n\n"
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """Write a file only when it changes, so that Sphinx rebuilds no more than it must."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def generate(app: Sphinx) -> None:
+    source = Path(app.srcdir)
+    folder = source / "generated"
+    pages = []
+    for name in DATASETS:
+        manifest = get_dataset(name).manifest
+        write(folder, f"datasets/{name}.md", dataset(manifest))
+        pages.append(f"datasets/{name}")
+        for one in protocols_of(name):
+            write(folder, f"{page_of(one)}.md", protocol(one, manifest))
+            pages.append(page_of(one))
+    write(folder, "prepared-file.md", prepared_file())
+    write(folder, "conventions.md", conventions())
+    write(folder, "points.md", points())
+    write(folder, "cli.md", cli())
+    for page in pages:
+        if not (source / f"{page}.md").is_file():
+            logger.warning("%s.md: missing; it should include generated/%s.md", page, page)
+    explained = {
+        "metrics.md": NORMALISERS,
+        "conventions.md": tuple(VISIBILITY),
+        "formats.md": (*ARRAYS, *ATTRIBUTES, *schema.ROOT_ATTRIBUTES),
+        "tutorial.md": tuple(BASELINES),
+    }
+    for page, names in explained.items():
+        text = (source / page).read_text(encoding="utf-8")
+        for name in names:
+            if f"`{name}`" not in text:
+                logger.warning("%s: does not explain `%s`", page, name)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("builder-inited", generate)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

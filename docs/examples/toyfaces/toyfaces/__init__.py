@@ -1,0 +1,89 @@
+"""ToyFaces: a small made-up dataset with one protocol.  Its facts are in ``toyfaces.toml``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial as bind
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from facebench.datasets import Dataset, Manifest, Release, Source
+from facebench.datasets.splits import split_rows
+from facebench.errors import DataMissing, Faults, InvalidData
+from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress
+from facebench.geometry import tight_box
+from facebench.metrics import normalising_distance
+from facebench.protocols import ALL, BALANCED, LandmarkProtocol
+
+EYES_APART = 60.0  # pixels between the outer eye corners of a face that counts as frontal
+
+
+def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress: Progress) -> Release:
+    """Read the release: pairs of ``face_NN.png`` and ``face_NN.txt``."""
+    source, names = _find(sources, manifest)
+    ids = sorted(names)
+    if len(ids) != manifest.faces and not partial:
+        msg = f"{source.path}: expected {manifest.faces} faces, found {len(ids)}. Obtain the release again."
+        raise InvalidData(msg)
+
+    faults = Faults(str(source.path))
+    points = np.full((len(ids), 68, 2), np.nan)
+    for row, one in enumerate(progress(ids, len(ids), "annotations")):
+        try:
+            points[row] = np.loadtxt(source.read(names[one] + ".txt").decode().splitlines()) - 1
+        except ValueError as error:
+            faults.add(f"{one}.txt", f"expected 68 lines of x y ({error})")
+    faults.raise_if_any("Obtain the release again.")
+
+    apart = normalising_distance(points, "corners")
+    rules = {"frontal": np.flatnonzero(apart >= EYES_APART), "turned": np.flatnonzero(apart < EYES_APART)}
+    unknown = np.full((len(ids), 68), VISIBILITY["unknown"], np.uint8)
+    images = [names[one] + ".png" for one in ids]
+    content = Content(
+        dataset=manifest.name,
+        licence=manifest.licence.text,
+        citation="\n\n".join(one.bibtex for one in manifest.citations),
+        ids=ids,
+        images=[ImageFile(name, source.sizes[name], bind(source.read, name)) for name in images],
+        image_of=np.arange(len(ids)),
+        annotations={"points": AnnotationSet("ibug68", points, unknown)},
+        splits=split_rows(ids, manifest, rules, partial=partial),
+        boxes={"landmarks": tight_box(points)},
+    )
+    files = [names[one] + ending for one in ids for ending in (".png", ".txt")]
+    return Release(content, {"release": (source, files)}, notes=[])
+
+
+def _find(sources: Sequence[Source], manifest: Manifest) -> tuple[Source, dict[str, str]]:
+    """Return the source that holds the release, and the path without ending of each face in it."""
+    for source in sources:
+        paths = [PurePosixPath(name) for name in source]
+        names = {path.stem: str(path.with_suffix("")) for path in paths if path.suffix == ".txt"}
+        if names and all(f"{name}.png" in source for name in names.values()):
+            return source, names
+    looked = ", ".join(str(source.path) for source in sources)
+    msg = f"{looked}: no release of {manifest.title} found. It looks like this:\n{manifest.tree}"
+    raise DataMissing(msg)
+
+
+DATASET = Dataset("toyfaces", read, folder=Path(__file__).parent)
+
+PROTOCOLS = (
+    LandmarkProtocol(
+        name="toyfaces/landmarks",
+        version=1,
+        title="68 points",
+        dataset="toyfaces",
+        faces="all",
+        bins={"frontal": "frontal", "turned": "turned"},
+        board=(("nme/box-sqrt", BALANCED), ("nme/box-sqrt", ALL), ("fr8/box-sqrt", ALL)),
+        description="All 68 points, normalised by sqrt(w h) of the tight box of the true points.",
+        sources=("this example",),
+        annotation="points",
+        scheme="ibug68",
+        normaliser="box-sqrt",
+        also=("corners",),
+        thresholds=(8,),
+    ),
+)
