@@ -30,7 +30,7 @@ def leaderboard() -> None:
 @leaderboard.command()
 @click.argument("predictions", type=click.Path())
 @click.option("--method", help="Name of the method; by default the one in the file.")
-@click.option("--year", type=int)
+@click.option("--year", type=int, help="Year of publication.")
 @click.option("--paper", help="Authors, title, venue.")
 @click.option("--url", help="Where the paper or the code is.")
 @click.option("--training-data", help="By default what the file says.")

@@ -21,8 +21,10 @@ FILE_WIDTH = 160
 
 
 def json_option(command: F) -> F:
-    """Give a command the option to print one JSON object."""
-    return click.option("as_json", "--json", is_flag=True, help="Print one JSON object.")(command)
+    """Give a command the option to print JSON."""
+    return click.option("as_json", "--json", is_flag=True, help="Print JSON, with every number in full.")(
+        command
+    )
 
 
 def home_option(command: F) -> F:
@@ -40,7 +42,7 @@ def note(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print a JSON object to standard output."""
+    """Print a value as JSON to standard output."""
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 

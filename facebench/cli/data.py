@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["datasets", "info", "prepare", "verify"]
 
+# Lines of a long list that are printed.
+SHOWN = 10
+
 
 @click.command()
 @home_option
@@ -229,11 +232,13 @@ def verify(name: str, sources: tuple[str, ...], home: str | None, as_json: bool)
     bad = [check for check in checks if check.state != "ok"]
     counts = {state: sum(check.state == state for check in checks) for state in ("ok", "missing", "invalid")}
     if as_json:
-        print_json({**counts, "checks": [vars(check) for check in (checks if len(checks) < 100 else bad)]})
+        print_json({**counts, "checks": [vars(check) for check in bad or checks[:SHOWN]]})
     else:
-        shown = bad or checks[: 1 if len(checks) == 1 else 0]
-        for check in shown:
+        shown = bad or (checks if len(checks) == 1 else [])
+        for check in shown[:SHOWN]:
             click.echo(f"{check.state:8} {check.name}{': ' if check.detail else ''}{check.detail}")
+        if len(shown) > SHOWN:
+            click.echo(f"... and {len(shown) - SHOWN} more (--json lists all)")
         click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
     if bad:
         raise click.exceptions.Exit(1)

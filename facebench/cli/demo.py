@@ -20,7 +20,13 @@ FACES, SEED = 48, 7
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder to work in and leave everything in; by default a temporary one.",
 )
-@click.option("--faces", type=click.IntRange(32, 2000), default=FACES, show_default=True)
+@click.option(
+    "--faces",
+    type=click.IntRange(32, 2000),
+    default=FACES,
+    show_default=True,
+    help="How many faces to draw.",
+)
 def demo(keep: Path | None, faces: int) -> None:
     """Show everything on a drawn release: prepare, predict, score, leaderboard. Needs no data.
 

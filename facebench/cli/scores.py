@@ -148,6 +148,7 @@ def _write_per_face(path: Path, results: list[Result]) -> None:
 
 def print_result(result: Result) -> None:
     """Print the headline, the table of all metrics and the signature of a result."""
+    from facebench.errors import name_some
     from facebench.protocols import get_protocol
 
     protocol = get_protocol(result.protocol)
@@ -161,7 +162,8 @@ def print_result(result: Result) -> None:
     if result.missing_ids:
         what = "left out" if result.missing == "exclude" else "counted as failures"
         note(
-            f"note: {len(result.missing_ids)} faces without a prediction are {what}: {result.missing_ids[:5]}"
+            f"note: {len(result.missing_ids)} faces without a prediction are {what}: "
+            f"{name_some(result.missing_ids)}"
         )
     if not result.complete:
         note("note: the prepared dataset is a part of the release: not comparable with published numbers")

@@ -11,7 +11,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from facebench.errors import InvalidData
 
@@ -101,6 +101,14 @@ class Manifest(Strict):
     splits: dict[str, Split]
     faults: tuple[Fault, ...]
     file_hashes: dict[str, str] = Field(default_factory=dict, repr=False)
+
+    @model_validator(mode="after")
+    def _has_published_ids(self) -> Manifest:
+        excluding = [name for name, split in self.splits.items() if split.exclude_splits]
+        if excluding and not self.file_hashes:
+            msg = f"split '{excluding[0]}' excludes others, which needs the file {self.name}.sha256"
+            raise ValueError(msg)
+        return self
 
     @cached_property
     def published_ids(self) -> frozenset[str]:

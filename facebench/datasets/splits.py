@@ -40,8 +40,8 @@ def split_rows(
         found = ids_sha256(ids[row] for row in rows[name])
         if not partial and (len(rows[name]), found) != (split.count, split.sha256):
             msg = (
-                f"split '{name}': expected {split.count} faces with ids hashing to {split.sha256[:12]}, "
-                f"found {len(rows[name])} hashing to {found[:12]}. This is not the published release of "
+                f"split '{name}': expected {split.count} faces with ids hashing to {split.sha256}, "
+                f"found {len(rows[name])} hashing to {found}. This is not the published release of "
                 f"{manifest.name}; '--partial' prepares it all the same, marked as a part."
             )
             raise InvalidData(msg)

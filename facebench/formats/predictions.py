@@ -254,7 +254,7 @@ def write_predictions(
 
 
 def read_predictions(path: str | Path) -> Predictions:
-    """Read a predictions file: ``.h5``, ``.npz``, ``.csv`` or ``.json``.
+    """Read a predictions file: ``.h5`` (or ``.hdf5``), ``.npz``, ``.csv`` or ``.json``.
 
     Nothing in the file is executed and no size it claims is believed before it has been compared with
     the size of the file.
@@ -263,7 +263,7 @@ def read_predictions(path: str | Path) -> Predictions:
     ------
     DataMissing : there is no such file.
     InvalidData : its content is wrong; names everything found.
-    UsageError : its ending is none of the four.
+    UsageError : its ending is none of these.
     """
     from facebench.formats.importers import READERS
 

@@ -59,6 +59,7 @@ class EulerConvention:
         return np.array([self.yaw_sign, self.pitch_sign, self.roll_sign], float)
 
 
+#: The Euler conventions by name.
 CONVENTIONS = {
     convention.name: convention
     for convention in (

@@ -19,6 +19,7 @@ from facebench.errors import UsageError
 
 __all__ = ["SCHEMES", "Scheme", "carry", "correspondences", "get_scheme"]
 
+#: Names of the landmark schemes.
 SCHEMES = ("aflw21", "ibug68")
 
 

@@ -46,6 +46,7 @@ BOX_NORMALISERS: dict[str, Callable[[Floats, Floats], Floats]] = {
     "box-max": np.maximum,
 }
 
+#: Names of all normalisers.
 NORMALISERS = (*EYE_NORMALISERS, *BOX_NORMALISERS)
 
 # Faces per step: the working arrays of a step stay in the processor's cache.

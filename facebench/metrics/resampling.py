@@ -20,6 +20,7 @@ __all__ = ["CONFIDENCE", "Estimate", "Statistic", "estimate", "resample_counts"]
 Floats = NDArray[np.float64]
 Masks = Mapping[str, NDArray[np.bool_]]
 
+#: Share of the resamples inside an interval.
 CONFIDENCE = 0.95
 
 # Resamples drawn at a time.  Another number draws other resamples: it would change every interval.

@@ -18,6 +18,7 @@ from facebench.protocols.registry import protocols_of
 
 __all__ = ["BASELINES", "predict_baseline"]
 
+#: The constant predictors, and what each says of every face.
 BASELINES = {
     "zero-pose": "yaw, pitch and roll all 0 for every face",
     "mean-pose": "the mean yaw, pitch and roll of the scored faces for every face",

@@ -273,7 +273,7 @@ def _summarise(
         if metric.binned:
             groups |= {split: (split,) for split in bins}
             # A balanced mean without one of its bins would be a different number under the same name.
-            groups |= {BALANCED: bins} if len(bins) == len(protocol.bins) else {}
+            groups |= {BALANCED: bins} if bins and len(bins) == len(protocol.bins) else {}
         wanted += [
             (metric.key, name, Statistic(metric.column, members, metric.quantile))
             for name, members in groups.items()
