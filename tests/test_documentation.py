@@ -18,7 +18,13 @@ def test_the_examples_on_genuine_data_print_what_the_pages_show(real_data, two_d
     ):
         (tmp_path / path.name).symlink_to(path)
     done = subprocess.run(
-        [sys.executable, DOCS / "check_examples.py", "--data", tmp_path, *(str(DOCS / page) for page in PAGES)],
+        [
+            sys.executable,
+            DOCS / "check_examples.py",
+            "--data",
+            tmp_path,
+            *(str(DOCS / page) for page in PAGES),
+        ],
         capture_output=True,
         text=True,
         check=False,
