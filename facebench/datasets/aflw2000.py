@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial as partial_call
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
 from facebench.datasets.torch7 import read_tensor
 from facebench.errors import DataMissing, Faults, InvalidData, name_some
-from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress
+from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress, read_npy
 from facebench.geometry import canonical_euler, carry, euler_to_rotation, tight_box
 
 __all__ = ["DATASET", "read"]
@@ -86,8 +87,8 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
         ids=ids,
         images=[
-            ImageFile(files[one]["jpg"], source.sizes[files[one]["jpg"]], _reader(source, files[one]["jpg"]))
-            for one in ids
+            ImageFile(f"{one}.jpg", source.sizes[name], partial_call(source.read, name), source.where(name))
+            for one, name in ((one, files[one]["jpg"]) for one in ids)
         ],
         image_of=np.arange(len(ids)),
         annotations=annotations,
@@ -98,11 +99,8 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         pose_columns=POSE_COLUMNS,
         source={"roi": found["roi"].astype(np.int32)},
     )
-    return Release(content, roles, notes)
-
-
-def _reader(source: Source, name: str):  # type: ignore[no-untyped-def]
-    return lambda: source.read(name)
+    folder = source.path / files[ids[0]]["jpg"].rpartition("/")[0]
+    return Release(content, roles, notes, image_root=folder if source.path.is_dir() else None)
 
 
 def _find(
@@ -201,10 +199,14 @@ def _read_mat(data: bytes, name: str, faults: Faults) -> Iterator[tuple[str, NDA
             faults.add(name, f"key '{key}': expected shape {_shape_text(shape)}, found no such key")
             continue
         value = values[key]
+        if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
+            found = value.dtype if isinstance(value, np.ndarray) else type(value).__name__
+            faults.add(name, f"key '{key}': expected an array of numbers, found {found}")
+            continue
         fits = value.ndim == len(shape) and all(
             want in (None, have) for want, have in zip(shape, value.shape, strict=True)
         )
-        if not fits or value.dtype.kind not in "iuf" or (key == "pt2d" and value.shape[1] < AFLW_POINTS):
+        if not fits or (key == "pt2d" and value.shape[1] < AFLW_POINTS):
             faults.add(name, f"key '{key}': expected shape {_shape_text(shape)}, found {value.shape}")
         elif not np.isfinite(value).all():
             faults.add(name, f"key '{key}': expected finite numbers, found NaN or infinity")
@@ -253,6 +255,10 @@ def _read_reannotation(
         for name in source
         if not _parts(name)[2] and (STACK.match(name) or (len(source.sizes) == 1 and name.endswith(".npy")))
     ]
+    if len(stacks) > 1:
+        places = name_some(source.where(name) for source, name in stacks)
+        msg = f"found {len(stacks)} stacks of reannotated points ({places}); give the one to use as --source."
+        raise InvalidData(msg)
     if stacks:
         source, name = stacks[0]
         points = _as_points(_load_npy(source, name), source.where(name), len(ids))
@@ -286,9 +292,10 @@ def _read_labels(
 
 
 def _load_npy(source: Source, name: str) -> NDArray:
+    data = source.read(name)
     try:
-        return np.load(io.BytesIO(source.read(name)), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        return read_npy(io.BytesIO(data), len(data))
+    except Exception as error:  # a damaged head makes numpy raise almost anything
         msg = f"{source.where(name)}: not a readable .npy file ({error}). Obtain it again."
         raise InvalidData(msg) from error
 
@@ -297,8 +304,11 @@ def _as_points(values: NDArray, where: str, count: int) -> NDArray[np.float64]:
     """Check a stack of 68 points and bring it to (count, 68, 2)."""
     if values.shape == (count, 2, 68):
         values = values.transpose(0, 2, 1)
-    if values.shape != (count, 68, 2):
-        msg = f"{where}: expected shape ({count}, 2, 68), one row for each face, found {values.shape}."
+    if values.shape != (count, 68, 2) or values.dtype.kind not in "iuf":
+        msg = (
+            f"{where}: expected shape ({count}, 2, 68), one row for each face, of numbers, found "
+            f"{values.shape} of {values.dtype}."
+        )
         raise InvalidData(msg)
     points = np.ascontiguousarray(values, dtype=np.float64)
     if not np.isfinite(points).all():

@@ -6,6 +6,7 @@ of the release in the format of ``sha256sum``.
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import cache, cached_property
 from pathlib import Path
@@ -19,6 +20,8 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+HASH_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>\S.*)")
 
 __all__ = ["Manifest", "Split", "load_manifest", "manifest_folder"]
 
@@ -136,8 +139,7 @@ def load_manifest(path: Path) -> Manifest:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
         hashes = path.with_suffix(".sha256")
         if hashes.is_file():
-            lines = hashes.read_text(encoding="utf-8").splitlines()
-            values["file_hashes"] = {name: digest for digest, name in (line.split("  ", 1) for line in lines)}
+            values["file_hashes"] = _read_hashes(hashes)
         return Manifest.model_validate(values)
     except ValidationError as error:
         faults = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
@@ -146,3 +148,13 @@ def load_manifest(path: Path) -> Manifest:
     except tomllib.TOMLDecodeError as error:
         msg = f"{path}: not valid TOML ({error})."
         raise InvalidData(msg) from error
+
+
+def _read_hashes(path: Path) -> dict[str, str]:
+    """Read the output of ``sha256sum``: the hash of each file by its path."""
+    lines = [HASH_LINE.fullmatch(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    wrong = [str(number) for number, line in enumerate(lines, start=1) if line is None]
+    if wrong or not lines:
+        msg = f"{path}: expected lines of sha256sum, found others in line {', '.join(wrong[:5]) or 1}."
+        raise InvalidData(msg)
+    return {line["name"]: line["digest"] for line in lines if line is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from facebench import __version__
 from facebench.datasets.manifest import Manifest
 from facebench.datasets.registry import Release, get_dataset
-from facebench.datasets.sources import open_source, tree_sha256
+from facebench.datasets.sources import open_source, relative_names, tree_sha256
 from facebench.errors import DataMissing, UsageError, name_some
 from facebench.formats import (
     Progress,
@@ -72,7 +72,7 @@ def prepare(
         }
         notes.extend(_compare(digests.get("release", {}), manifest))
         described = {
-            role: {"files": len(files), "sha256": tree_sha256(_relative(files))}
+            role: {"files": len(files), "sha256": tree_sha256(relative_names(files))}
             for role, files in digests.items()
         }
         found = {"sources": described, "options": options, "facebench": __version__}
@@ -83,33 +83,19 @@ def prepare(
 
 
 def _image_root(release: Release) -> Path:
-    source, names = release.files["release"]
-    if not source.path.is_dir():
-        msg = f"{source.path}: '--images none' reads images by path and needs the release unpacked."
+    if release.image_root is None:
+        places = ", ".join(sorted({str(source.path) for source, _ in release.files.values()}))
+        msg = f"{places}: '--images none' reads images by path and needs the release unpacked."
         raise UsageError(msg)
-    return (source.path / _common_folder(names)).absolute()
-
-
-def _common_folder(names: Iterable[str]) -> str:
-    """Return the longest folder that all names begin with, with a slash at its end, or nothing."""
-    folders = [name.rpartition("/")[0] for name in names]
-    first, last = (min(folders), max(folders)) if folders else ("", "")
-    same = [a for a, b in zip(first.split("/"), last.split("/"), strict=False) if a == b]
-    return "".join(f"{one}/" for one in same if one)
-
-
-def _relative(digests: Mapping[str, str]) -> dict[str, str]:
-    """Name files from the release's own folder on, so that it does not matter where that folder lies."""
-    prefix = len(_common_folder(digests))
-    return {name[prefix:]: digest for name, digest in digests.items()}
+    return release.image_root.absolute()
 
 
 def _compare(digests: Mapping[str, str], manifest: Manifest) -> list[str]:
     """Say how the files of a release differ from the published ones, where their hashes are known."""
     if not manifest.file_hashes:
         return []
-    found = _relative(digests)
-    published = _relative(manifest.file_hashes)
+    found = relative_names(digests)
+    published = relative_names(manifest.file_hashes)
     other = sorted(name for name, digest in found.items() if published.get(name) != digest)
     if not other:
         return []

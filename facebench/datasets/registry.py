@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import cast
 
 from facebench.datasets.manifest import Manifest, load_manifest, manifest_folder
 from facebench.datasets.sources import Source
@@ -31,11 +32,13 @@ class Release:
     ----------
     files : for each role of the manifest's ``sources``, the source and the names of its files.
     notes : what a user should know about this preparation: absent parts, odd files.
+    image_root : the folder that the paths of the images start from; None where they are in an archive.
     """
 
     content: Content
     files: dict[str, tuple[Source, list[str]]]
     notes: list[str]
+    image_root: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ class Dataset:
 
 
 @cache
-def _installed() -> dict[str, Dataset]:
-    found = {name: import_module(f"facebench.datasets.{name}").DATASET for name in BUILT_IN}
+def _installed() -> dict[str, EntryPoint | None]:
+    """Return the datasets by name: None for those built in, else where a package has its own."""
+    found: dict[str, EntryPoint | None] = dict.fromkeys(BUILT_IN)
     for point in entry_points(group="facebench.datasets"):
-        found.setdefault(point.name, point.load())
+        found.setdefault(point.name, point)
     return found
 
 
@@ -71,8 +75,20 @@ def dataset_names() -> list[str]:
 
 
 def get_dataset(name: str) -> Dataset:
-    """Return a dataset by name, or raise :class:`UsageError` listing the known ones."""
+    """Return a dataset by name.
+
+    Raises
+    ------
+    UsageError : there is none of that name, or the package that brings it is broken; the others still work.
+    """
     if name not in _installed():
         msg = f"Unknown dataset '{name}'. Known datasets: {', '.join(dataset_names())}."
         raise UsageError(msg)
-    return _installed()[name]
+    point = _installed()[name]
+    if point is None:
+        return cast("Dataset", import_module(f"facebench.datasets.{name}").DATASET)
+    try:
+        return cast("Dataset", point.load())
+    except Exception as error:
+        msg = f"dataset '{name}': the package that brings it ({point.value}) cannot be loaded: {error}."
+        raise UsageError(msg) from error

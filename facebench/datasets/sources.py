@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
+from typing import TypeVar
 
 from facebench.errors import DataMissing, InvalidData
 
-__all__ = ["Source", "open_source", "tree_sha256"]
+__all__ = ["Source", "open_source", "relative_names", "tree_sha256"]
+
+T = TypeVar("T")
 
 # Left behind by file managers and archivers; never part of a release.
-LITTER = ("__MACOSX/", ".DS_Store", "Thumbs.db", "desktop.ini")
+LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
 
 @dataclass
@@ -76,8 +81,7 @@ def open_source(path: str | Path) -> Source:
     root = Path(path).expanduser()
     archive = None
     if root.is_dir():
-        files = (file for file in root.rglob("*") if file.is_file())
-        sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in files}
+        sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in _files_below(root)}
     elif root.is_file() and root.suffix.lower() == ".zip":
         try:
             archive = zipfile.ZipFile(root)
@@ -94,8 +98,22 @@ def open_source(path: str | Path) -> Source:
     return Source(root, kept, archive)
 
 
+def _files_below(root: Path) -> Iterator[Path]:
+    """Yield all files of a folder, behind links too, each folder once."""
+    seen: set[Path] = set()
+    for folder, inside, files in os.walk(root, followlinks=True):
+        inside.sort()
+        real = Path(folder).resolve()
+        if real in seen:
+            inside.clear()
+            continue
+        seen.add(real)
+        yield from (Path(folder, file) for file in files if Path(folder, file).is_file())
+
+
 def _is_litter(name: str) -> bool:
-    return name.startswith(LITTER[0]) or name.rpartition("/")[2] in LITTER[1:]
+    parts = name.split("/")
+    return not LITTER.isdisjoint(parts) or parts[-1].startswith("._")
 
 
 def tree_sha256(digests: dict[str, str]) -> str:
@@ -106,3 +124,11 @@ def tree_sha256(digests: dict[str, str]) -> str:
     """
     lines = (f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def relative_names(values: Mapping[str, T]) -> dict[str, T]:
+    """Name files from their common folder on, so that it does not matter where that folder lies."""
+    folders = [name.split("/")[:-1] for name in values]
+    shared = zip(min(folders, default=[]), max(folders, default=[]), strict=False)
+    depth = len(list(takewhile(lambda pair: pair[0] == pair[1], shared)))
+    return {"/".join(name.split("/")[depth:]): value for name, value in values.items()}

@@ -40,7 +40,8 @@ def read_tensor(data: bytes) -> NDArray[np.float64]:
         raise ValueError(msg)
     values = reader.array(reader.integer("<q"), KINDS[kind])
     last = offset + sum((n - 1) * step for n, step in zip(shape, strides, strict=True))
-    if min(shape) < 1 or min(strides) < 0 or offset < 0 or last >= len(values):
+    # A step of zero would repeat values as often as a shape says, which no label file does.
+    if min(shape) < 1 or min(strides) < 1 or offset < 0 or last >= len(values):
         msg = f"a tensor of shape {shape} in a storage of {len(values)} values"
         raise ValueError(msg)
     index = offset + sum(

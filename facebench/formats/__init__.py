@@ -3,10 +3,12 @@
 from facebench.formats.atomic import atomic_path, write_text
 from facebench.formats.content import AnnotationSet, Content, ImageFile
 from facebench.formats.home import data_home, prepared_path
+from facebench.formats.numpy_file import read_npy
 from facebench.formats.predictions import Predictions, read_predictions, write_predictions
-from facebench.formats.reader import Face, FaceAnnotation, PreparedDataset, open_dataset
-from facebench.formats.schema import VISIBILITY, ids_sha256, is_intact
-from facebench.formats.writer import Progress, no_progress, write_dataset
+from facebench.formats.progress import Progress, no_progress
+from facebench.formats.reader import Face, FaceAnnotation, PreparedDataset, is_intact, open_dataset
+from facebench.formats.schema import VISIBILITY, ids_sha256
+from facebench.formats.writer import write_dataset
 
 __all__ = [
     "VISIBILITY",
@@ -25,6 +27,7 @@ __all__ = [
     "no_progress",
     "open_dataset",
     "prepared_path",
+    "read_npy",
     "read_predictions",
     "write_dataset",
     "write_predictions",

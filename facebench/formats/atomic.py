@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from facebench.errors import FacebenchError
 
-__all__ = ["atomic_path", "write_text"]
+if TYPE_CHECKING:
+    import h5py
+
+__all__ = ["hdf5_file", "atomic_path", "write_text"]
 
 
 @contextmanager
@@ -30,8 +36,9 @@ def atomic_path(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{host}-{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob(f".{target.name}.{host}-*.part"):
-            if not _is_running(int(stale.stem.rpartition("-")[2])):
+        for stale in target.parent.glob(f".{escape(target.name)}.{host}-*.part"):
+            pid = stale.stem.rpartition("-")[2]
+            if pid.isdigit() and not _is_running(int(pid)):
                 stale.unlink(missing_ok=True)
         yield temporary
         temporary.replace(target)
@@ -42,7 +49,66 @@ def atomic_path(target: Path) -> Iterator[Path]:
         )
         raise FacebenchError(msg) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def hdf5_file(path: Path, **options: Any) -> Iterator[h5py.File]:
+    """Create an HDF5 file; where the disk is full or fails, that is an OSError.
+
+    The library itself crashes the process when it cannot write what it holds back until the end.  It is
+    therefore given a file that never fails, and what went wrong is raised when the block is left.
+    """
+    import h5py
+
+    with path.open("w+b", buffering=0) as file:
+        disk = _PatientFile(file)
+        try:
+            with h5py.File(disk, "w", **options) as hdf5:
+                yield hdf5
+        except RuntimeError:
+            if disk.error is None:
+                raise
+        if disk.error is not None:
+            raise disk.error
+
+
+class _PatientFile(io.RawIOBase):
+    """A file that takes every write, and remembers the first one that failed."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self.file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self.file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        have = self.file.readinto(view) or 0
+        view[have:] = bytes(len(view) - have)
+        return len(view)
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while self.error is None and written < len(view):
+                written += self.file.write(view[written:])
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        try:
+            return self.file.truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
 
 
 def write_text(target: Path, text: str) -> None:

@@ -48,11 +48,20 @@ class AnnotationSet:
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An encoded image of the release: its path there, its size in bytes, and how to read it."""
+    """An encoded image of the release.
+
+    Attributes
+    ----------
+    path : its path in the release, from the release's own folder on.
+    nbytes : its size.
+    read : reads its bytes.
+    where : how to name it in a message: its place on the user's disk.
+    """
 
     path: str
     nbytes: int
     read: Callable[[], bytes]
+    where: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,135 +1,187 @@
 """Reading predictions from HDF5, NumPy archives, CSV and JSON, all with the same names.
 
-The files come from strangers, so pickles are refused and a size is believed only when the file is large
-enough to hold it.
+The files come from strangers: nothing in them is executed, no other file is opened because they say so, and
+arrays are read only after their shape has been found to fit the face ids.  Each reader yields the values by
+name; arrays may be :class:`LazyArray`, to be read before the reader is left.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from facebench.errors import InvalidData
+from facebench.errors import FacebenchError, InvalidData
+from facebench.formats.numpy_file import LazyArray, read_npy_head
 from facebench.formats.predictions import ARRAYS, ATTRIBUTES, FORMAT, VERSION
-from facebench.formats.schema import as_text, open_hdf5
+from facebench.formats.schema import as_text, reading_hdf5
 
 __all__ = ["READERS"]
 
-# No benchmark of the field comes near a million faces; what asks for more memory is damaged or hostile.
-MAX_BYTES = 4 << 30
-MAX_FACES = 10_000_000
+Values = dict[str, Any]
+
+# A text file is parsed as a whole; no benchmark of the field comes near this size.
+MAX_TEXT_BYTES = 4 << 30
+
+# An attribute is a name or a sentence.
+MAX_ATTRIBUTE_BYTES = 1 << 20
+
+# Ids are short texts: even compressed, each takes at least a 16th of a byte on disk.
+IDS_PER_BYTE = 16
 
 
 def _refuse(path: Path, where: str, what: str) -> InvalidData:
     return InvalidData(f"{path}: {where}: {what}. See 'Predictions file' in the documentation.")
 
 
-def read_hdf5(path: Path) -> dict[str, Any]:
+@contextmanager
+def read_hdf5(path: Path) -> Iterator[Values]:
     """Read the attributes and arrays of an HDF5 predictions file."""
-    with open_hdf5(path, "a predictions file") as file:
-        found = file.attrs.get("format")
-        if found != FORMAT:
-            raise _refuse(path, "attribute 'format'", f"expected '{FORMAT}', found {found!r}")
-        version = file.attrs.get("version")
-        if version != VERSION:
-            raise _refuse(path, "attribute 'version'", f"expected {VERSION}, found {version}")
-        values: dict[str, Any] = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
+    with reading_hdf5(path, "a predictions file") as file:
+        for name, expected in (("format", FORMAT), ("version", VERSION)):
+            found = file.attrs.get(name)
+            plain = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
+            if np.shape(plain) != () or isinstance(plain, h5py.Empty) or plain != expected:
+                shown = plain.item() if isinstance(plain, np.generic) else plain
+                raise _refuse(path, f"attribute '{name}'", f"expected {expected!r}, found {shown!r}")
+        values: Values = {name: file.attrs[name] for name in ATTRIBUTES if name in file.attrs}
         for name in file:
-            array = file[name]
-            if not isinstance(array, h5py.Dataset):
-                raise _refuse(path, f"/{name}", "expected an array, found a group")
-            if array.size > MAX_FACES * 1000 or array.size * array.dtype.itemsize > MAX_BYTES:
-                raise _refuse(path, f"/{name}", f"shape {array.shape} is too large to be predictions")
-            if array.chunks is None and array.external is not None:
-                raise _refuse(path, f"/{name}", "points to another file, which is not allowed")
-            values[name] = as_text(array[()]) if array.dtype.kind in "OS" else array[()]
-    return values
+            values[name] = _lazy_dataset(path, file, name)
+        yield values
 
 
-def read_npz(path: Path) -> dict[str, Any]:
+def _lazy_dataset(path: Path, file: h5py.File, name: str) -> LazyArray:
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise _refuse(path, f"/{name}", "is a link to something else, which is not followed")
+    array = file[name]
+    if not isinstance(array, h5py.Dataset):
+        raise _refuse(path, f"/{name}", "expected an array, found a group")
+    if array.external or array.is_virtual:
+        raise _refuse(path, f"/{name}", "points to another file, which is not allowed")
+    if array.shape is None:
+        raise _refuse(path, f"/{name}", "expected an array, found one without a shape")
+    if name == "id" and array.size > IDS_PER_BYTE * array.id.get_storage_size():
+        raise _refuse(path, "/id", f"claims {array.size} ids, more than the file can hold")
+
+    def read() -> NDArray:
+        try:
+            values = array[()]
+            return np.array(as_text(values), object) if name == "id" else values
+        except Exception as error:
+            raise _refuse(path, f"/{name}", f"cannot be read ({error})") from error
+
+    return LazyArray(array.shape, array.dtype, read)
+
+
+@contextmanager
+def read_npz(path: Path) -> Iterator[Values]:
     """Read a NumPy archive; attributes are arrays of one text each."""
-    values: dict[str, Any] = {}
+    where = "file"
     try:
         with zipfile.ZipFile(path) as archive:
+            values: Values = {}
             for member in archive.infolist():
-                name = member.filename.removesuffix(".npy")
+                where = member.filename.removesuffix(".npy")
                 with archive.open(member) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read_header = {
-                        (1, 0): np.lib.format.read_array_header_1_0,
-                        (2, 0): np.lib.format.read_array_header_2_0,
-                    }[version]
-                    shape, _, dtype = read_header(stream)
-                    claimed = int(np.prod(shape, dtype=float)) * dtype.itemsize
-                    if dtype.hasobject:
-                        raise _refuse(path, name, "holds pickled objects, which are never loaded")
-                    if claimed > member.file_size or claimed > MAX_BYTES:
-                        raise _refuse(path, name, f"claims {claimed} bytes, more than the file holds")
-        with np.load(path, allow_pickle=False) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-    except (zipfile.BadZipFile, ValueError, KeyError, OSError, EOFError) as error:
-        raise _refuse(path, "file", f"not a readable .npz archive ({error})") from error
-    return values
+                    shape, dtype = read_npy_head(stream)
+                lazy = LazyArray(shape, dtype, partial(_read_member, archive, member))
+                if lazy.nbytes > member.file_size or (lazy.shape and not dtype.itemsize):
+                    msg = f"claims {shape} of {dtype}, more than there is"
+                    raise ValueError(msg)
+                if where not in ARRAYS and where != "id" and lazy.nbytes <= MAX_ATTRIBUTE_BYTES:
+                    values[where] = lazy.read()
+                else:
+                    values[where] = lazy
+            where = "file"
+            yield values
+    except FacebenchError:
+        raise
+    except Exception as error:
+        # A damaged archive makes zipfile and numpy raise almost anything.
+        raise _refuse(path, where, f"not a readable .npz archive ({error})") from error
 
 
-def read_csv(path: Path) -> dict[str, Any]:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+@contextmanager
+def read_csv(path: Path) -> Iterator[Values]:
     """Read a table with one row per face.
 
     Lines ``# name: value`` before the header give the attributes.  Columns: ``id``; ``x0, y0, x1, ...``
-    the landmarks; ``v0, v1, ...`` the visibility; ``yaw, pitch, roll``; ``r00, r01, ... r22``.
+    the landmarks; ``v0, v1, ...`` the visibility; ``yaw, pitch, roll``; ``r00, r01, ... r22``.  An empty
+    cell is a number that the method does not give.
     """
-    import pandas as pd
-
     _check_size(path)
-    values: dict[str, Any] = {}
+    values: Values = {}
     try:
-        with path.open(encoding="utf-8-sig") as lines:
-            skipped = 0
-            for line in lines:
-                if not line.startswith("#"):
-                    break
-                name, _, value = line[1:].partition(":")
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            first, skipped = next(lines, ""), 0
+            while first.startswith("#"):
+                name, _, value = first[1:].partition(":")
                 values[name.strip()] = value.strip()
-                skipped += 1
-        table = pd.read_csv(path, skiprows=skipped, dtype={"id": str}, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
+                first, skipped = next(lines, ""), skipped + 1
+            rows = csv.reader(chain([first], lines), strict=True)
+            columns = next(rows, [])
+            table: list[list[str]] = []
+            for row in rows:
+                if row and len(row) != len(columns):
+                    line = skipped + rows.line_num
+                    msg = f"line {line} has {len(row)} cells under {len(columns)} columns"
+                    raise _refuse(path, "table", msg)
+                table += [row] if row else []
+    except (csv.Error, UnicodeDecodeError) as error:
         raise _refuse(path, "file", f"not a readable table ({error})") from error
-    if "id" not in table:
+    if not columns:
+        raise _refuse(path, "file", "not a readable table (it has no header)")
+    values.update(_columns_to_arrays(path, columns, table))
+    yield values
+
+
+def _columns_to_arrays(path: Path, columns: list[str], table: list[list[str]]) -> Values:
+    if "id" not in columns:
         raise _refuse(path, "header", "expected a column 'id'")
-    columns = list(table.columns)
-    known: dict[str, list[str]] = {"id": ["id"]}
-    count = sum(name[1:].isdigit() and name[0] == "x" for name in columns)
-    known["landmarks"] = [f"{axis}{point}" for point in range(count) for axis in "xy"]
-    known["visibility"] = [f"v{k}" for k in range(sum(n[1:].isdigit() and n[0] == "v" for n in columns))]
-    known["euler"] = ["yaw", "pitch", "roll"] if "yaw" in columns else []
-    known["rotation"] = [f"r{i}{j}" for i in range(3) for j in range(3)] if "r00" in columns else []
-    wanted = [name for names in known.values() for name in names]
-    if sorted(wanted) != sorted(columns):
-        odd = sorted(set(wanted) ^ set(columns))
+    points = sum(name[0] == "x" and name[1:].isdigit() for name in columns if name)
+    states = sum(name[0] == "v" and name[1:].isdigit() for name in columns if name)
+    groups: dict[str, tuple[list[str], tuple[int, ...]]] = {}
+    if points:
+        groups["landmarks"] = ([f"{axis}{k}" for k in range(points) for axis in "xy"], (points, 2))
+    if states:
+        groups["visibility"] = ([f"v{k}" for k in range(states)], (states,))
+    if {"yaw", "pitch", "roll"} & set(columns):
+        groups["euler"] = (["yaw", "pitch", "roll"], (3,))
+    if any(name.startswith("r") and name[1:].isdigit() for name in columns):
+        groups["rotation"] = ([f"r{i}{j}" for i in range(3) for j in range(3)], (3, 3))
+    wanted = Counter(["id", *chain.from_iterable(names for names, _ in groups.values())])
+    odd = sorted((wanted - Counter(columns)) + (Counter(columns) - wanted))
+    if odd:
         raise _refuse(path, "header", f"columns missing or unknown: {', '.join(odd[:10])}")
-    values["id"] = table["id"].tolist()
-    shapes: dict[str, tuple[int, ...]] = {
-        "landmarks": (-1, count, 2),
-        "visibility": (-1, len(known["visibility"])),
-        "euler": (-1, 3),
-        "rotation": (-1, 3, 3),
-    }
-    for name in ARRAYS:
-        if known[name]:
-            try:
-                values[name] = table[known[name]].to_numpy(np.float64).reshape(shapes[name])
-            except ValueError as error:
-                raise _refuse(path, f"columns of {name}", f"expected numbers ({error})") from error
-    return values
+    place = {name: position for position, name in enumerate(columns)}
+    arrays: Values = {"id": [row[place["id"]] for row in table]}
+    for group, (names, shape) in groups.items():
+        try:
+            numbers = [[float(row[place[name]] or "nan") for name in names] for row in table]
+        except ValueError as error:
+            raise _refuse(path, f"columns of {group}", f"expected numbers ({error})") from error
+        arrays[group] = np.array(numbers).reshape(len(table), *shape)
+    return arrays
 
 
-def read_json(path: Path) -> dict[str, Any]:
+@contextmanager
+def read_json(path: Path) -> Iterator[Values]:
     """Read one JSON object with the attributes and the arrays as nested lists."""
     _check_size(path)
     try:
@@ -138,15 +190,15 @@ def read_json(path: Path) -> dict[str, Any]:
         raise _refuse(path, "file", f"not readable as JSON ({error})") from error
     if not isinstance(values, dict):
         raise _refuse(path, "file", f"expected one JSON object, found a {type(values).__name__}")
-    return values
+    yield values
 
 
 def _check_size(path: Path) -> None:
-    if path.stat().st_size > MAX_BYTES:
-        raise _refuse(path, "file", f"larger than {MAX_BYTES} bytes; use .h5 or .npz")
+    if path.stat().st_size > MAX_TEXT_BYTES:
+        raise _refuse(path, "file", f"larger than {MAX_TEXT_BYTES} bytes; use .h5 or .npz")
 
 
-READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+READERS: dict[str, Callable[[Path], AbstractContextManager[Values]]] = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
     ".npz": read_npz,

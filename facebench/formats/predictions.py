@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facebench.errors import DataMissing, Faults, UsageError, name_some
-from facebench.formats.atomic import atomic_path
+from facebench.formats.atomic import atomic_path, hdf5_file
+from facebench.formats.numpy_file import LazyArray
 from facebench.geometry import (
     CONVENTIONS,
     SCHEMES,
@@ -36,6 +37,9 @@ __all__ = [
 
 FORMAT = "facebench-predictions"
 VERSION = 1
+
+# No benchmark of the field comes near; a file that claims more is damaged or hostile.
+MAX_FACES = 10_000_000
 ATTRIBUTES = ("dataset", "method", "scheme", "euler_convention", "box", "training_data")
 ARRAYS = ("landmarks", "visibility", "rotation", "euler")
 
@@ -114,25 +118,18 @@ def make_predictions(where: str, values: dict[str, Any]) -> Predictions:
     for name in ("dataset", "method"):
         if not texts[name]:
             faults.add(f"attribute '{name}'", "missing")
-    ids = [str(one) for one in np.asarray(values.get("id", [])).ravel().tolist()]
-    if not ids:
-        faults.add("id", "missing or empty; expected one face id per row")
-    if len(set(ids)) < len(ids):
-        seen: set[str] = set()
-        twice = [one for one in ids if one in seen or seen.add(one)]  # type: ignore[func-returns-value]
-        faults.add("id", f"duplicated: {name_some(dict.fromkeys(twice))}")
-    arrays = {name: _floats(name, values.get(name), faults) for name in ARRAYS}
-    if all(array is None for array in arrays.values()):
-        faults.add("arrays", f"expected at least one of {', '.join(ARRAYS)}, found none")
-    points = _points_of(texts["scheme"], arrays, faults)
+    ids = _ids(values.get("id"), faults)
+    points = _points_of(texts["scheme"], values.get("landmarks"), faults)
     shapes = {"landmarks": (points, 2), "visibility": (points,), "rotation": (3, 3), "euler": (3,)}
-    for name, array in arrays.items():
-        if array is not None and array.shape != (len(ids), *shapes[name]):
-            want = ", ".join(str(size) for size in (len(ids), *shapes[name]))
-            faults.add(name, f"expected shape ({want}), found {array.shape}")
-    if arrays["landmarks"] is not None or arrays["visibility"] is not None:
+    given = [name for name in ARRAYS if values.get(name) is not None]
+    if not given:
+        faults.add("arrays", f"expected at least one of {', '.join(ARRAYS)}, found none")
+    arrays: dict[str, Floats | None] = dict.fromkeys(ARRAYS)
+    for name in given:
+        arrays[name] = _floats(name, values[name], (len(ids), *shapes[name]), faults)
+    if "landmarks" in given or "visibility" in given:
         texts["scheme"] = texts["scheme"] or "ibug68"
-    _check_pose(arrays, texts["euler_convention"], ids, faults)
+    _check_pose(given, arrays["rotation"], texts["euler_convention"], ids, faults)
     _check_visibility(arrays["visibility"], ids, faults)
     if texts["box"] and not re.fullmatch(r"[\w.+-]+", texts["box"]):
         faults.add("attribute 'box'", "expected a short name such as 'landmarks' or 'mtcnn'")
@@ -141,60 +138,111 @@ def make_predictions(where: str, values: dict[str, Any]) -> Predictions:
 
 
 def _text(name: str, value: Any, faults: Faults) -> str | None:
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            faults.add(f"attribute '{name}'", "expected text in UTF-8, found other bytes")
+            return None
     if value is None:
         return None
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.item() if value.size == 1 else value
-    if isinstance(value, bytes):
-        value = value.decode()
     if not isinstance(value, str):
-        faults.add(f"attribute '{name}'", f"expected text, found {type(value).__name__}")
+        kind = "list" if isinstance(value, np.ndarray) else type(value).__name__
+        faults.add(f"attribute '{name}'", f"expected text, found {kind}")
         return None
     return value.strip() or None
 
 
-def _floats(name: str, value: Any, faults: Faults) -> Floats | None:
-    if value is None:
-        return None
+def _ids(value: Any, faults: Faults) -> list[str]:
+    """Return the face ids, or an empty list when they are not such a list."""
+    if isinstance(value, LazyArray):
+        if len(value.shape) != 1 or value.shape[0] > MAX_FACES:
+            faults.add("id", f"expected one face id per row, found shape {value.shape}")
+            return []
+        value = value.read()
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or not value:
+        faults.add("id", "missing or empty; expected one face id per row")
+        return []
+    ids = []
+    for one in value:
+        text = one.decode("utf-8", "backslashreplace") if isinstance(one, bytes) else one
+        if isinstance(text, int) and not isinstance(text, bool):
+            text = str(text)  # the ids of some datasets are numbers
+        if not isinstance(text, str) or not text or "\\x" in text or "\udcff" in text:
+            faults.add("id", f"expected texts in UTF-8, found {one!r}")
+            return []
+        ids.append(text)
+    if len(set(ids)) < len(ids):
+        twice = [one for one, count in Counter(ids).items() if count > 1]
+        faults.add("id", f"duplicated: {name_some(twice)}")
+    return ids
+
+
+def _floats(name: str, value: Any, shape: tuple[int, ...], faults: Faults) -> Floats | None:
+    """Return an array of numbers, which is read only when its shape is the expected one."""
     try:
-        return np.asarray(value, np.float64)
+        array = value if isinstance(value, LazyArray) else np.asarray(value)
     except (TypeError, ValueError):
         faults.add(name, "expected an array of numbers with equally long rows")
         return None
+    # JSON's null makes an array of objects: a number that the method does not give.
+    with_null = isinstance(array, np.ndarray) and all(
+        one is None or isinstance(one, int | float) for one in array.flat
+    )
+    if array.dtype.kind not in "iuf" and not (array.dtype.kind == "O" and with_null):
+        faults.add(name, f"expected an array of numbers, found {array.dtype}")
+        return None
+    if array.shape != shape:
+        want = ", ".join(str(size) for size in shape)
+        faults.add(name, f"expected shape ({want}), found {array.shape}")
+        return None
+    try:
+        read = array.read() if isinstance(array, LazyArray) else array
+        return np.asarray(read, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        faults.add(name, "expected an array of numbers, found something else in it")
+        return None
 
 
-def _points_of(scheme: str | None, arrays: dict[str, Floats | None], faults: Faults) -> int:
+def _points_of(scheme: str | None, landmarks: Any, faults: Faults) -> int:
     """Return how many points per face the scheme promises."""
-    if scheme is not None and scheme not in SCHEMES:
-        faults.add("attribute 'scheme'", f"unknown '{scheme}'; known schemes: {', '.join(SCHEMES)}")
-        landmarks = arrays["landmarks"]
-        return landmarks.shape[1] if landmarks is not None and landmarks.ndim == 3 else 68
-    return len(get_scheme(scheme or "ibug68"))
+    if scheme is None or scheme in SCHEMES:
+        return len(get_scheme(scheme or "ibug68"))
+    faults.add("attribute 'scheme'", f"unknown '{scheme}'; known schemes: {', '.join(SCHEMES)}")
+    # One fault is enough: any number of points will do for a scheme that nobody knows.
+    shape = getattr(landmarks, "shape", ())
+    return int(tuple(shape)[1]) if len(shape) == 3 else len(get_scheme("ibug68"))
 
 
 def _check_pose(
-    arrays: dict[str, Floats | None], convention: str | None, ids: Sequence[str], faults: Faults
+    given: Sequence[str],
+    rotation: Floats | None,
+    convention: str | None,
+    ids: Sequence[str],
+    faults: Faults,
 ) -> None:
-    if arrays["euler"] is not None:
-        known = ", ".join(CONVENTIONS)
-        if arrays["rotation"] is not None:
+    known = ", ".join(CONVENTIONS)
+    if "euler" in given:
+        if "rotation" in given:
             faults.add("rotation", "given together with euler; keep one of them")
         if convention is None:
             faults.add("attribute 'euler_convention'", f"missing; euler needs one of {known}")
     if convention is not None and convention not in CONVENTIONS:
-        known = ", ".join(CONVENTIONS)
         faults.add("attribute 'euler_convention'", f"unknown '{convention}'; known are {known}")
-    rotation = arrays["rotation"]
-    if rotation is not None and rotation.shape[1:] == (3, 3):
+    if rotation is not None:
         found = np.asarray(np.isfinite(rotation).all(axis=(1, 2)))
         wrong = found & not_rotations(np.where(found[:, None, None], rotation, 0.0))
         if wrong.any():
-            names = name_some(one for one, bad in zip(ids, wrong, strict=False) if bad)
+            names = name_some(one for one, bad in zip(ids, wrong, strict=True) if bad)
             faults.add("rotation", f"not a rotation matrix (orthonormal, determinant +1): {names}")
 
 
 def _check_visibility(visibility: Floats | None, ids: Sequence[str], faults: Faults) -> None:
-    if visibility is None or visibility.ndim != 2:
+    if visibility is None:
         return
     wrong = np.asarray(((visibility < 0) | (visibility > 1)).any(axis=1))
     if wrong.any():
@@ -239,7 +287,7 @@ def write_predictions(
     given["id"] = list(given.pop("ids"))
     target = Path(given.pop("path"))
     checked = make_predictions(str(target), given)
-    with atomic_path(target) as temporary, h5py.File(temporary, "w") as file:
+    with atomic_path(target) as temporary, hdf5_file(temporary) as file:
         file.attrs["format"] = FORMAT
         file.attrs["version"] = VERSION
         for name in ATTRIBUTES:
@@ -274,6 +322,7 @@ def read_predictions(path: str | Path) -> Predictions:
     if not file.is_file():
         msg = f"{file}: no such predictions file."
         raise DataMissing(msg)
-    values = READERS[file.suffix](file)
-    values["sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
-    return make_predictions(str(file), values)
+    with READERS[file.suffix](file) as values:
+        return make_predictions(
+            str(file), {**values, "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        )

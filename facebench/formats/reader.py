@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, overload
@@ -16,9 +18,10 @@ from numpy.typing import NDArray
 from facebench.errors import DataMissing, InvalidData, UsageError, name_some
 from facebench.formats.content import AnnotationSet
 from facebench.formats.home import prepared_path
-from facebench.formats.schema import as_text, open_hdf5, read_header, validate
+from facebench.formats.progress import Progress, no_progress
+from facebench.formats.schema import as_text, check_references, read_header, reading_hdf5, validate
 
-__all__ = ["Face", "FaceAnnotation", "PreparedDataset", "open_dataset"]
+__all__ = ["Face", "FaceAnnotation", "PreparedDataset", "is_intact", "open_dataset"]
 
 Floats = NDArray[np.float64]
 
@@ -95,48 +98,46 @@ class PreparedDataset(Sequence[Face]):
     def _open(self) -> None:
         header = read_header(self.path)
         self.name, self.sha256 = header.dataset, header.sha256
-        with open_hdf5(self.path, "a prepared dataset") as file:
+        with self._reading() as file:
             sizes = validate(self.path, file)
             self.ids: list[str] = as_text(file["/faces/id"][()])
             self.image_of: NDArray[np.int64] = file["/faces/image"][()]
             self.image_paths: list[str] = as_text(file["/images/path"][()])
             self.image_sizes: NDArray[np.int32] = file["/images/size"][()]
-            self._offsets = file["/images/offset"][()].tolist()
-            self._blob: NDArray[np.uint8] | None = None
-            if "/images/bytes" in file:
-                blob = file["/images/bytes"]
-                if blob.size:
-                    self._blob = np.memmap(
-                        self.path, np.uint8, "r", offset=blob.id.get_offset(), shape=blob.shape
-                    )
-            self.licence = str(file.attrs["licence"])
-            self.citation = str(file.attrs["citation"])
-            self.provenance: dict[str, Any] = json.loads(file.attrs["provenance"])
-            self.splits: dict[str, NDArray[np.int64]] = {
-                name: rows[()] for name, rows in file.get("splits", {}).items()
-            }
-            self.split_sha256 = {
-                name: str(rows.attrs.get("sha256", "")) for name, rows in file.get("splits", {}).items()
-            }
-        self._check_references(sizes)
+            offsets = file["/images/offset"][()]
+            self.licence, self.citation = (str(file.attrs[name]) for name in ("licence", "citation"))
+            self.provenance = self._parse_provenance(str(file.attrs["provenance"]))
+            found = file.get("splits", {})
+            self.splits: dict[str, NDArray[np.int64]] = {name: rows[()] for name, rows in found.items()}
+            check_references(self.path, self.ids, self.image_of, sizes["M"], offsets, self.splits)
+            self._offsets: list[int] = offsets.tolist()
+            self._blob = self._map_images(file, sizes)
 
-    def _check_references(self, sizes: Mapping[str, int]) -> None:
-        """Check that rows point to rows that exist, so that no later access can go astray."""
-        checks = {
-            "/faces/id": all(a < b for a, b in zip(self.ids, self.ids[1:], strict=False)),
-            "/faces/image": _within(self.image_of, sizes["M"]),
-            "/images/offset": self._offsets[0] == 0
-            and all(a <= b for a, b in zip(self._offsets, self._offsets[1:], strict=False))
-            and self._offsets[-1] == sizes.get("B", self._offsets[-1]),
-            **{f"/splits/{name}": _within(rows, len(self)) for name, rows in self.splits.items()},
-        }
-        for where, good in checks.items():
-            if not good:
-                msg = (
-                    f"{self.path}: {where}: expected sorted, unique values within range, found others. "
-                    f"Prepare the dataset again with 'facebench prepare {self.name}'."
-                )
-                raise InvalidData(msg)
+    def _map_images(self, file: h5py.File, sizes: Mapping[str, int]) -> NDArray[np.uint8] | None:
+        """Map the embedded images into memory; nothing of them is read before it is looked at."""
+        if "B" not in sizes:
+            return None
+        if self._offsets[-1] != sizes["B"]:
+            msg = f"{self.path}: /images/offset: expected {sizes['B']} at its end, found {self._offsets[-1]}."
+            raise InvalidData(msg)
+        blob = file["/images/bytes"]
+        begin = blob.id.get_offset()
+        if not blob.size:
+            return np.empty(0, np.uint8)
+        if begin is None or begin + blob.size > self.path.stat().st_size:
+            msg = f"{self.path}: /images/bytes: expected {blob.size} bytes in one piece. Prepare it again."
+            raise InvalidData(msg)
+        return np.memmap(self.path, np.uint8, "r", offset=begin, shape=blob.shape)
+
+    def _parse_provenance(self, text: str) -> dict[str, Any]:
+        try:
+            return dict(json.loads(text))
+        except (ValueError, TypeError) as error:
+            msg = f"{self.path}: attribute 'provenance': expected a JSON object ({error}). Prepare it again."
+            raise InvalidData(msg) from error
+
+    def _reading(self) -> AbstractContextManager[h5py.File]:
+        return reading_hdf5(self.path, "a prepared dataset")
 
     def __getstate__(self) -> Path:
         return self.path.absolute()
@@ -215,7 +216,7 @@ class PreparedDataset(Sequence[Face]):
     @cached_property
     def annotations(self) -> dict[str, AnnotationSet]:
         """Every annotation set by name."""
-        with h5py.File(self.path, "r", locking=False) as file:
+        with self._reading() as file:
             return {
                 name: AnnotationSet(str(one.attrs["scheme"]), one["points"][()], one["visibility"][()])
                 for name, one in file.get("annotations", {}).items()
@@ -253,17 +254,25 @@ class PreparedDataset(Sequence[Face]):
             raise InvalidData(msg)
         return pixels
 
+    def changed_images(self, progress: Progress = no_progress) -> Iterator[int]:
+        """Yield the images whose bytes are not those that were there when the file was made.
+
+        Raises
+        ------
+        DataMissing : an image that is read by path is not there.
+        """
+        for row in progress(range(len(self.image_paths)), len(self.image_paths), "images"):
+            digest = hashlib.sha256(self.encoded_image(row).tobytes()).digest()
+            if digest != self.image_sha256[row].tobytes():
+                yield row
+
     def _read(self, path: str, default: NDArray) -> NDArray:
-        with h5py.File(self.path, "r", locking=False) as file:
+        with self._reading() as file:
             return file[path][()] if path in file else default
 
     def _read_group(self, group: str) -> dict[str, NDArray]:
-        with h5py.File(self.path, "r", locking=False) as file:
+        with self._reading() as file:
             return {name: values[()] for name, values in file.get(group, {}).items()}
-
-
-def _within(rows: NDArray, length: int) -> bool:
-    return rows.size == 0 or bool(rows.min() >= 0 and rows.max() < length)
 
 
 def open_dataset(name: str | Path, home: str | Path | None = None) -> PreparedDataset:
@@ -289,3 +298,11 @@ def open_dataset(name: str | Path, home: str | Path | None = None) -> PreparedDa
         )
         raise DataMissing(msg)
     return PreparedDataset(path)
+
+
+def is_intact(path: str | Path) -> bool:
+    """Tell whether every byte of a prepared dataset, images included, is as it was written."""
+    try:
+        return not any(True for _ in PreparedDataset(path).changed_images())
+    except (InvalidData, DataMissing):
+        return False

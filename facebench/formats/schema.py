@@ -1,21 +1,27 @@
 """What a prepared-dataset file holds, written down once and checked on writing and on reading.
 
 A file is a 512-byte text header followed by HDF5.  The header names the format and carries the SHA-256 of
-everything behind it, so that a file proves its own integrity and ``head -c 512 aflw2000.h5`` tells what it
-is.  Sizes: N faces, M images, K points of a scheme, B bytes, n faces of a split.
+all that follows but the images, which have hashes of their own: a file proves its own integrity, and
+``head -c 512 aflw2000.h5`` tells what it is.
+
+Sizes: N faces, M images, K points of a scheme, B bytes, n faces of a split.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import lt
 from pathlib import Path
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from facebench.errors import InvalidData, UsageError
+from facebench.errors import FacebenchError, InvalidData, UsageError
 from facebench.geometry import get_scheme
 
 __all__ = [
@@ -25,10 +31,10 @@ __all__ = [
     "VISIBILITY",
     "Header",
     "as_text",
+    "check_references",
     "ids_sha256",
-    "is_intact",
-    "open_hdf5",
     "read_header",
+    "reading_hdf5",
     "seal",
     "validate",
 ]
@@ -39,6 +45,9 @@ HEADER_BYTES = 512
 
 #: Visibility states of a point.
 VISIBILITY = {"unknown": 0, "visible": 1, "occluded": 2, "hidden": 3}
+
+HEADER = re.compile(rb"\S+ \d+ \S+\nsha256 [0-9a-f]{64} without (?P<begin>\d{1,18}) to (?P<end>\d{1,18})\n")
+BLOCK = 1 << 20
 
 ROOT_ATTRIBUTES = ("format", "version", "dataset", "licence", "citation", "provenance")
 
@@ -123,6 +132,40 @@ def validate(path: Path, file: h5py.File) -> dict[str, int]:
     return sizes
 
 
+def check_references(
+    path: Path,
+    ids: Sequence[str],
+    image_of: NDArray,
+    images: int,
+    offsets: NDArray,
+    splits: Mapping[str, NDArray],
+) -> None:
+    """Check that ids are sorted and that rows point to rows that exist.
+
+    Raises
+    ------
+    InvalidData : names the array that does not.
+    """
+    checks = {
+        "/faces/id": (all(map(lt, ids, ids[1:])), "sorted, unique ids"),
+        "/faces/image": (_within(image_of, images), f"rows of the {images} images"),
+        "/images/offset": (
+            bool(offsets[0] == 0 and (np.diff(offsets) >= 0).all()),
+            "offsets that begin with 0 and never go back",
+        ),
+    }
+    for name, rows in splits.items():
+        good = _within(rows, len(ids)) and bool((np.diff(rows) > 0).all())
+        checks[f"/splits/{name}"] = (good, f"ascending rows of the {len(ids)} faces")
+    for where, (good, expected) in checks.items():
+        if not good:
+            raise _wrong(path, where, expected, "others")
+
+
+def _within(rows: NDArray, length: int) -> bool:
+    return rows.size == 0 or bool(rows.min() >= 0 and rows.max() < length)
+
+
 def _check(path: Path, file: h5py.File, field: Field, where: str, sizes: dict[str, int]) -> None:
     """Check one array, and learn the sizes that it is the first to show."""
     array = file[where]
@@ -154,73 +197,110 @@ def _wrong(path: Path, where: str, expected: str, found: str) -> InvalidData:
     )
 
 
-def open_hdf5(path: Path, what: str) -> h5py.File:
-    """Open an HDF5 file for reading, or raise :class:`InvalidData` saying why it is not one."""
+@contextmanager
+def reading_hdf5(path: Path, what: str) -> Iterator[h5py.File]:
+    """Open an HDF5 file for reading; whatever the library stumbles over is :class:`InvalidData`."""
     try:
-        return h5py.File(path, "r", locking=False)
-    except OSError as error:
-        reason = "it was cut short" if "truncated" in str(error) else "it is not an HDF5 file"
-        msg = f"{path}: expected {what}, but {reason} ({path.stat().st_size} bytes)."
+        with h5py.File(path, "r", locking=False) as file:
+            yield file
+    except FacebenchError:
+        raise
+    except Exception as error:
+        # Damaged structures surface as almost any exception, from KeyError to UnicodeDecodeError.
+        reason = "it was cut short" if "truncated" in str(error) else f"it cannot be read as HDF5 ({error})"
+        msg = f"{path}: expected {what}, but {reason}. Make or obtain the file again."
         raise InvalidData(msg) from error
 
 
 @dataclass(frozen=True)
 class Header:
-    """The text header of a prepared dataset."""
+    """The text header of a prepared dataset.
+
+    Attributes
+    ----------
+    sha256 : of everything behind the header but the embedded images, whose own hashes are in there.
+    begin, end : where the embedded images lie in the file.
+    """
 
     dataset: str
     sha256: str
+    begin: int
+    end: int
 
     def render(self) -> bytes:
         """Return the 512 bytes of the header."""
         text = (
             f"{FORMAT} {VERSION} {self.dataset}\n"
-            f"sha256 {self.sha256}\n"
-            f"SHA-256 of everything after these {HEADER_BYTES} bytes, which is an HDF5 file.\n"
-            f"Licence of its images and annotations: facebench info {self.dataset}\n"
+            f"sha256 {self.sha256} without {self.begin} to {self.end}\n"
+            f"SHA-256 of all bytes from {HEADER_BYTES} on, where HDF5 begins, but those of the images.\n"
+            f"The hash of each image is in /images/sha256.\n"
+            f"Licence of images and annotations: facebench info {self.dataset}\n"
         )
         return text.encode().ljust(HEADER_BYTES - 1) + b"\n"
 
 
 def seal(path: Path, dataset: str) -> None:
-    """Write the text header of a finished file, with the SHA-256 of all bytes behind it."""
-    header = Header(dataset, _body_sha256(path))
-    with path.open("r+b") as file:
-        file.write(header.render())
+    """Write the text header of a finished file."""
+    begin = end = HEADER_BYTES
+    with reading_hdf5(path, "a prepared dataset") as file:
+        blob = file.get("/images/bytes")
+        if blob is not None and blob.size:
+            begin = blob.id.get_offset()
+            end = begin + blob.size
+    header = Header(dataset, _sha256_without(path, begin, end), begin, end)
+    with path.open("r+b") as stream:
+        stream.write(header.render())
 
 
 def read_header(path: Path) -> Header:
-    """Read the text header, or raise :class:`InvalidData` when the file or its version is another."""
+    """Read the text header, and check that all but the images is as it was written.
+
+    HDF5 follows whatever its structures say, and damaged ones can hang or crash it; so nothing of a file is
+    handed to it before its hash has been compared.
+
+    Raises
+    ------
+    InvalidData : the file is of another format or version, or was cut short or changed.
+    """
     with path.open("rb") as file:
-        words = file.read(HEADER_BYTES).split()
-    if len(words) < 5 or words[0] != FORMAT.encode() or words[3] != b"sha256":
+        written = file.read(HEADER_BYTES)
+    words = written.split()
+    if words[:1] != [FORMAT.encode()]:
         msg = (
             f"{path}: expected a prepared dataset of facebench, found no '{FORMAT}' header. "
             f"Make one with 'facebench prepare'."
         )
         raise InvalidData(msg)
-    version, dataset, sha256 = (words[i].decode("ascii", "replace") for i in (1, 2, 4))
-    if version != str(VERSION):
+    found = HEADER.match(written)
+    dataset = words[2].decode("ascii", "replace") if len(words) > 2 else "NAME"
+    if len(words) > 1 and words[1] != str(VERSION).encode():
+        version = words[1].decode("ascii", "replace")
         msg = (
             f"{path}: written in version {version} of the format, this facebench reads version "
             f"{VERSION}. Prepare the dataset again with 'facebench prepare {dataset}'."
         )
         raise InvalidData(msg)
-    return Header(dataset, sha256)
+    if found:
+        begin, end = int(found["begin"]), int(found["end"])
+        header = Header(dataset, _sha256_without(path, begin, end), begin, end)
+        if header.render() == written and end <= path.stat().st_size:
+            return header
+    msg = (
+        f"{path}: it was cut short or changed: its {path.stat().st_size} bytes are not those that were "
+        f"written. Prepare the dataset again with 'facebench prepare {dataset}'."
+    )
+    raise InvalidData(msg)
 
 
-def is_intact(path: Path) -> bool:
-    """Tell whether every byte of a prepared dataset is as it was written, by hashing all of it."""
-    with path.open("rb") as file:
-        written = file.read(HEADER_BYTES)
-    return written == Header(read_header(path).dataset, _body_sha256(path)).render()
-
-
-def _body_sha256(path: Path) -> str:
+def _sha256_without(path: Path, begin: int, end: int) -> str:
+    """Hash the bytes of a file behind its header, leaving out those from begin to end."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(HEADER_BYTES)
-        while block := file.read(1 << 20):
+        while (at := file.tell()) < begin and (block := file.read(min(BLOCK, begin - at))):
+            digest.update(block)
+        file.seek(max(end, HEADER_BYTES))
+        while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
 

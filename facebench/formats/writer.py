@@ -5,34 +5,33 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import h5py
 import numpy as np
 
 from facebench.errors import InvalidData
-from facebench.formats.atomic import atomic_path
+from facebench.formats.atomic import atomic_path, hdf5_file
 from facebench.formats.content import Content
-from facebench.formats.schema import FORMAT, HEADER_BYTES, VERSION, ids_sha256, seal, validate
+from facebench.formats.progress import Progress, no_progress
+from facebench.formats.schema import (
+    FORMAT,
+    HEADER_BYTES,
+    VERSION,
+    check_references,
+    ids_sha256,
+    seal,
+    validate,
+)
 
-__all__ = ["Progress", "no_progress", "write_dataset"]
-
-T = TypeVar("T")
-
-#: Wraps an iterable to show how far a long step is; called with the iterable, its length and a title.
-Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
+__all__ = ["write_dataset"]
 
 # Large enough that HDF5's cost per call vanishes, small enough to be nothing in memory.
 BLOCK_BYTES = 8 << 20
 
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
-
-
-def no_progress(items: Iterable[T], total: int, title: str) -> Iterable[T]:
-    """Show nothing."""
-    return items
 
 
 def write_dataset(
@@ -55,8 +54,10 @@ def write_dataset(
     InvalidData : an image cannot be read or was cut short, or the arrays contradict the schema.
     FacebenchError : the disk is full or not writable.
     """
+    offsets = np.zeros(1)  # of no image yet; those written below are right by construction
+    check_references(target, content.ids, content.image_of, len(content.images), offsets, content.splits)
     with atomic_path(target) as temporary:
-        with h5py.File(temporary, "w", userblock_size=HEADER_BYTES, track_order=False) as file:
+        with hdf5_file(temporary, userblock_size=HEADER_BYTES) as file:
             _write_arrays(file, content)
             _write_images(file, content, embed_images, progress)
             file.attrs["format"] = FORMAT
@@ -108,9 +109,12 @@ def _write_images(file: h5py.File, content: Content, embed: bool, progress: Prog
     for row, image in enumerate(progress(images, len(images), "images")):
         data = image.read()
         if len(data) != image.nbytes:
-            msg = f"{image.path}: expected {image.nbytes} bytes, read {len(data)}: it changed meanwhile."
+            msg = (
+                f"{image.where or image.path}: expected {image.nbytes} bytes, read {len(data)}: "
+                f"it changed meanwhile."
+            )
             raise InvalidData(msg)
-        sizes[row] = _image_size(image.path, data)
+        sizes[row] = _image_size(image.where or image.path, data)
         digests[row] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
         if blob is not None:
             waiting += data
@@ -123,18 +127,19 @@ def _write_images(file: h5py.File, content: Content, embed: bool, progress: Prog
     file["/images/sha256"] = digests
 
 
-def _image_size(path: str, data: bytes) -> tuple[int, int]:
+def _image_size(where: str, data: bytes) -> tuple[int, int]:
     """Width and height of an encoded image, from its header; the pixels are not decoded."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(io.BytesIO(data)) as image:
             size, kind = image.size, image.format
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        msg = f"{path}: expected an image, found {len(data)} bytes that no image reader knows."
+    except Exception as error:
+        # Damaged and hostile images make the readers raise almost anything.
+        msg = f"{where}: expected an image, found {len(data)} bytes that no image reader takes ({error})."
         raise InvalidData(msg) from error
     marker = END_MARKERS.get(kind or "", b"")
     if not data.rstrip(b"\0").endswith(marker):
-        msg = f"{path}: the {kind} image was cut short: {len(data)} bytes without an end marker."
+        msg = f"{where}: the {kind} image was cut short: {len(data)} bytes without an end marker."
         raise InvalidData(msg)
     return int(size[0]), int(size[1])
