@@ -219,6 +219,8 @@ def _number_notes(rows: list[Row]) -> list[str]:
 
 def _heading(protocol: Protocol, key: str, group: str) -> str:
     metric = protocol.metric(key)
+    if key == protocol.headline[0] and group != protocol.headline[1]:
+        return f"{protocol.groups[group]} {ARROWS[metric.better]}"  # the headline's column names the metric
     where = "" if group == ALL else f", {protocol.groups[group]}"
     return f"{metric.title}{where} {ARROWS[metric.better]}"
 
