@@ -17,8 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from facebench.cli import facebench as commands
-from facebench.datasets import Manifest, get_dataset
-from facebench.datasets.registry import BUILT_IN as DATASETS
+from facebench.datasets import Manifest, get_dataset, manifest_folder
 from facebench.formats import VISIBILITY, schema
 from facebench.formats.predictions import ARRAYS, ATTRIBUTES
 from facebench.geometry import CONVENTIONS, EulerConvention, correspondences, get_scheme
@@ -46,6 +45,8 @@ MAEV      = mean over faces of the mean angle between the columns of P_i and R_i
 Geodesic ≤ t: mean over faces of 100 · [γ_i ≤ t]
 balanced  = mean over bins of (mean over the faces of the bin)
 """
+
+DATASETS = sorted(path.stem for path in manifest_folder().glob("*.toml"))
 
 
 def md(text: object) -> str:
@@ -205,7 +206,11 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
 
 def prepared_file() -> str:
     """Return the table of the arrays of a prepared dataset."""
-    fields = (*schema.FIELDS, schema.BOX, schema.SOURCE, *schema.ANNOTATION, schema.SPLIT)
+    fields = (
+        *schema.FIELDS,
+        *(schema.POSE, schema.BOX, schema.SOURCE, schema.GROUP, schema.PATH),
+        *(*schema.ANNOTATION, schema.SPLIT),
+    )
     rows = [
         (
             code(field.path),

@@ -73,7 +73,7 @@ def info(name: str, bibtex: bool, as_json: bool) -> None:
     if bibtex:
         click.echo("\n\n".join(one.bibtex.strip() for one in manifest.citations))
     elif as_json:
-        print_json(manifest.model_dump(exclude={"file_hashes"}))
+        print_json(manifest.model_dump(exclude={"file_hashes", "folder"}))
     else:
         _print_card(manifest)
 
@@ -112,7 +112,8 @@ def _print_card(manifest: Manifest) -> None:
     for fault in manifest.faults:
         count = f" ({fault.count})" if fault.count else ""
         click.echo(_wrap(f"* {fault.what}{count}: {fault.handling}."))
-    _heading("Protocols")
+    if protocols_of(manifest.name):
+        _heading("Protocols")
     for protocol in protocols_of(manifest.name):
         click.echo(f"* {protocol.name}\n{_wrap(protocol.description)}")
     _heading("Citations (--bibtex prints them whole)")
@@ -161,6 +162,13 @@ source_option = click.option(
     show_default=True,
     help="Keep the encoded images in the file, or read them by path from the unpacked release.",
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Threads that read images ahead of the writer; the file is the same for any number.",
+)
 @home_option
 @json_option
 def prepare(
@@ -169,6 +177,7 @@ def prepare(
     output: str | None,
     partial: bool,
     images: Literal["embed", "none"],
+    workers: int,
     home: str | None,
     as_json: bool,
 ) -> None:
@@ -177,7 +186,7 @@ def prepare(
     from facebench.formats import open_dataset, prepared_path
 
     target = Path(output) if output else prepared_path(name, home)
-    done = run(name, sources, target, partial=partial, images=images, progress=progress)
+    done = run(name, sources, target, partial=partial, images=images, workers=workers, progress=progress)
     for text in done.notes:
         note(f"note: {text}")
     dataset = open_dataset(done.path)

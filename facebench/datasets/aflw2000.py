@@ -94,7 +94,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         annotations=annotations,
         splits=split_rows(ids, manifest, _computed_splits(euler), partial=partial),
         boxes={"landmarks": tight_box(annotations["original"].points)},
-        rotation=euler_to_rotation(euler, "raw-xyz"),
+        poses={"release": euler_to_rotation(euler, "raw-xyz")},
         pose_source=found["Pose_Para"],
         pose_columns=POSE_COLUMNS,
         source={"roi": found["roi"].astype(np.int32)},

@@ -6,6 +6,7 @@ of the release in the format of ``sha256sum``.
 
 from __future__ import annotations
 
+import csv
 import re
 import sys
 from functools import cache, cached_property
@@ -60,18 +61,19 @@ class AnnotationFacts(Strict):
 
 
 class Split(Strict):
-    """A list of faces: a rule in words, its size, and the hash of its ids.
+    """A list of faces: a rule in words, its size, and the hash of its ids (where those are known).
 
-    ``ids`` lists the faces, or ``exclude_splits`` the splits whose faces are left out of all of them.
-    Where the dataset's module computes the list by the rule, neither is given.  Either way the outcome
-    is checked against the hash.
+    ``ids`` lists the faces, ``union_of`` the splits it consists of, or ``exclude_splits`` those whose faces
+    are left out of all of them.  Where the dataset's module computes the list by the rule, none is given.
+    Either way the outcome is checked against the count and the hash.
     """
 
     what: str
     count: int
-    sha256: str
+    sha256: str | None = None
     ids: tuple[str, ...] | None = None
     exclude_splits: tuple[str, ...] = ()
+    union_of: tuple[str, ...] = ()
 
 
 class Fault(Strict):
@@ -84,7 +86,10 @@ class Fault(Strict):
 
 
 class Manifest(Strict):
-    """Everything there is to know about a dataset."""
+    """Everything there is to know about a dataset.
+
+    ``tables`` names the CSV files beside the manifest that hold what is too long for it.
+    """
 
     name: str
     title: str
@@ -103,6 +108,8 @@ class Manifest(Strict):
     annotations: dict[str, AnnotationFacts]
     splits: dict[str, Split]
     faults: tuple[Fault, ...]
+    tables: dict[str, str] = Field(default_factory=dict)
+    folder: Path = Field(default=Path(), repr=False)
     file_hashes: dict[str, str] = Field(default_factory=dict, repr=False)
 
     @model_validator(mode="after")
@@ -112,6 +119,11 @@ class Manifest(Strict):
             msg = f"split '{excluding[0]}' excludes others, which needs the file {self.name}.sha256"
             raise ValueError(msg)
         return self
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a table beside the manifest, by column name."""
+        with (self.folder / self.tables[name]).open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
 
     @cached_property
     def published_ids(self) -> frozenset[str]:
@@ -137,6 +149,7 @@ def load_manifest(path: Path) -> Manifest:
     """
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        values["folder"] = path.parent
         hashes = path.with_suffix(".sha256")
         if hashes.is_file():
             values["file_hashes"] = _read_hashes(hashes)

@@ -36,6 +36,7 @@ def prepare(
     *,
     partial: bool = False,
     images: Literal["embed", "none"] = "embed",
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> Prepared:
     """Turn a release into a prepared-dataset file.
@@ -46,6 +47,7 @@ def prepare(
     target : the file to write; replaced only when everything is complete.
     partial : accept a release that lacks faces; its splits are then not the published ones.
     images : ``embed`` the encoded images, or ``none`` to read them by path from an unpacked release.
+    workers : threads that read images ahead of the one that writes; pays where images must be encoded.
 
     Raises
     ------
@@ -78,7 +80,14 @@ def prepare(
         found = {"sources": described, "options": options, "facebench": __version__}
         return found if root is None else {**found, "image_root": str(root)}
 
-    write_dataset(target, release.content, provenance, embed_images=images == "embed", progress=progress)
+    write_dataset(
+        target,
+        release.content,
+        provenance,
+        embed_images=images == "embed",
+        workers=workers,
+        progress=progress,
+    )
     return Prepared(target, notes)
 
 

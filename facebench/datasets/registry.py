@@ -21,7 +21,8 @@ from facebench.formats import Content, Progress
 
 __all__ = ["Dataset", "Release", "dataset_names", "get_dataset"]
 
-BUILT_IN = ("aflw2000",)
+# The module of a dataset bears its name, unless that is no name for a module.
+MODULES = {"300w": "w300"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class Dataset:
 @cache
 def _installed() -> dict[str, EntryPoint | None]:
     """Return the datasets by name: None for those built in, else where a package has its own."""
-    found: dict[str, EntryPoint | None] = dict.fromkeys(BUILT_IN)
+    built_in = (path.stem for path in manifest_folder().glob("*.toml"))
+    found: dict[str, EntryPoint | None] = dict.fromkeys(built_in)
     for point in entry_points(group="facebench.datasets"):
         found.setdefault(point.name, point)
     return found
@@ -86,7 +88,7 @@ def get_dataset(name: str) -> Dataset:
         raise UsageError(msg)
     point = _installed()[name]
     if point is None:
-        return cast("Dataset", import_module(f"facebench.datasets.{name}").DATASET)
+        return cast("Dataset", import_module(f"facebench.datasets.{MODULES.get(name, name)}").DATASET)
     try:
         return cast("Dataset", point.load())
     except Exception as error:

@@ -53,13 +53,13 @@ class ImageFile:
     Attributes
     ----------
     path : its path in the release, from the release's own folder on.
-    nbytes : its size.
+    nbytes : its size; None where the image has to be encoded first.
     read : reads its bytes.
     where : how to name it in a message: its place on the user's disk.
     """
 
     path: str
-    nbytes: int
+    nbytes: int | None
     read: Callable[[], bytes]
     where: str = ""
 
@@ -72,9 +72,11 @@ class Content:
     ----------
     ids : N face ids, sorted.
     images : the M images; ``image_of`` gives the row of each face's image.
-    rotation : (N, 3, 3) ``R_cam``, or None where the release has no pose.
+    poses : (N, 3, 3) ``R_cam`` by each named source of pose; the first is the dataset's own choice.
     pose_source : (N, c) the release's own pose numbers and, in ``pose_columns``, what they are.
     source : further numbers of the release in its own units, (N, c) each.
+    groups : N labels of what faces belong together (a sequence, a subject), by kind.
+    paths : N paths of further files of the release that belong to the face, by kind.
     splits : rows of the faces of each split, ascending.
     """
 
@@ -87,7 +89,9 @@ class Content:
     annotations: Mapping[str, AnnotationSet]
     splits: Mapping[str, NDArray[np.int64]]
     boxes: Mapping[str, Floats] = field(default_factory=dict)
-    rotation: Floats | None = None
+    poses: Mapping[str, Floats] = field(default_factory=dict)
     pose_source: Floats | None = None
     pose_columns: str = ""
     source: Mapping[str, NDArray] = field(default_factory=dict)
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    paths: Mapping[str, Sequence[str]] = field(default_factory=dict)

@@ -194,6 +194,21 @@ class PreparedDataset(Sequence[Face]):
         return self._read("/pose/rotation", np.full((len(self), 3, 3), np.nan))
 
     @cached_property
+    def poses(self) -> dict[str, Floats]:
+        """(N, 3, 3) ``R_cam`` by each named source; :attr:`rotation` is one of them."""
+        return self._read_group("poses")
+
+    @cached_property
+    def groups(self) -> dict[str, list[str]]:
+        """What the faces belong to (a sequence, a subject), N labels by kind."""
+        return {name: as_text(labels) for name, labels in self._read_group("groups").items()}
+
+    @cached_property
+    def paths(self) -> dict[str, list[str]]:
+        """Further files of the release that belong to each face, N paths by kind."""
+        return {name: as_text(paths) for name, paths in self._read_group("paths").items()}
+
+    @cached_property
     def pose_source(self) -> Floats:
         """(N, c) the release's own pose numbers."""
         return self._read("/pose/source", np.full((len(self), 0), np.nan))

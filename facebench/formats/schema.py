@@ -79,6 +79,9 @@ FIELDS = (
 )
 
 #: Groups whose members are arrays of one shape each, named by the dataset.
+POSE = Field("/poses/*", ("N", 3, 3), "f", "R_cam by a named source; one of them is /pose/rotation", False)
+GROUP = Field("/groups/*", ("N",), TEXT, "what faces belong together: a sequence, a subject", False)
+PATH = Field("/paths/*", ("N",), TEXT, "further files of the release that belong to the face", False)
 BOX = Field("/boxes/*", ("N", 4), "f", "x_min, y_min, x_max, y_max in pixels", False)
 SOURCE = Field("/source/*", ("N", "*"), "iuf", "other numbers of the release, in its own units", False)
 SPLIT = Field("/splits/*", ("n",), "iu", "rows of the split's faces; attributes count, sha256", False)
@@ -115,7 +118,8 @@ def validate(path: Path, file: h5py.File) -> dict[str, int]:
             _check(path, file, field, field.path, sizes)
         elif field.required:
             raise _wrong(path, field.path, _describe(field, sizes), "nothing")
-    for group, field in (("boxes", BOX), ("source", SOURCE), ("splits", SPLIT)):
+    for field in (POSE, GROUP, PATH, BOX, SOURCE, SPLIT):
+        group = field.path.split("/")[1]
         for name in file.get(group, {}):
             _check(path, file, field, f"/{group}/{name}", {**sizes})
     for name, annotation in file.get("annotations", {}).items():

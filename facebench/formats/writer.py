@@ -5,7 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ import numpy as np
 
 from facebench.errors import InvalidData
 from facebench.formats.atomic import atomic_path, hdf5_file
-from facebench.formats.content import Content
+from facebench.formats.content import Content, ImageFile
 from facebench.formats.progress import Progress, no_progress
 from facebench.formats.schema import (
     FORMAT,
@@ -31,6 +35,9 @@ __all__ = ["write_dataset"]
 # Large enough that HDF5's cost per call vanishes, small enough to be nothing in memory.
 BLOCK_BYTES = 8 << 20
 
+# How many images the reading threads may be ahead of the one writer; bounds the memory.
+AHEAD = 32
+
 END_MARKERS = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
 
 
@@ -40,6 +47,7 @@ def write_dataset(
     provenance: Callable[[], dict[str, Any]],
     *,
     embed_images: bool = True,
+    workers: int = 1,
     progress: Progress = no_progress,
 ) -> None:
     """Write a prepared dataset; ``target`` is replaced only when everything is in place.
@@ -48,6 +56,8 @@ def write_dataset(
     ----------
     provenance : called after the last image was read, when the hashes of all sources are known.
     embed_images : store the images' own bytes; otherwise readers open them by path.
+    workers : threads that read, and encode where needed, images ahead of the writer; the outcome is the same
+        bytes for any number.
 
     Raises
     ------
@@ -59,7 +69,7 @@ def write_dataset(
     with atomic_path(target) as temporary:
         with hdf5_file(temporary, userblock_size=HEADER_BYTES) as file:
             _write_arrays(file, content)
-            _write_images(file, content, embed_images, progress)
+            _write_images(file, content.images, target.parent, embed_images, workers, progress)
             file.attrs["format"] = FORMAT
             file.attrs["version"] = VERSION
             file.attrs["dataset"] = content.dataset
@@ -77,8 +87,16 @@ def _write_arrays(file: h5py.File, content: Content) -> None:
         file[f"/boxes/{name}"] = boxes
     for name, values in content.source.items():
         file[f"/source/{name}"] = values
-    if content.rotation is not None:
-        file["/pose/rotation"] = content.rotation
+    for name, labels in content.groups.items():
+        file[f"/groups/{name}"] = list(labels)
+    for name, paths in content.paths.items():
+        file[f"/paths/{name}"] = list(paths)
+    for name, rotation in content.poses.items():
+        file[f"/poses/{name}"] = rotation
+    if content.poses:
+        chosen = next(iter(content.poses))
+        file["/pose/rotation"] = file[f"/poses/{chosen}"]
+        file["/pose/rotation"].attrs["source"] = chosen
     if content.pose_source is not None:
         file["/pose/source"] = content.pose_source
         file["/pose/source"].attrs["columns"] = content.pose_columns
@@ -97,34 +115,102 @@ def _write_arrays(file: h5py.File, content: Content) -> None:
         split.attrs["sha256"] = ids_sha256(content.ids[row] for row in rows)
 
 
-def _write_images(file: h5py.File, content: Content, embed: bool, progress: Progress) -> None:
-    images = content.images
-    lengths = np.array([image.nbytes for image in images], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+def _write_images(
+    file: h5py.File,
+    images: Sequence[ImageFile],
+    folder: Path,
+    embed: bool,
+    workers: int,
+    progress: Progress,
+) -> None:
     sizes = np.empty((len(images), 2), np.int32)
     digests = np.empty((len(images), 32), np.uint8)
+    lengths = np.empty(len(images), np.int64)
+    with _open_blob(file, images, embed, folder) as append:
+        for row, (data, size) in enumerate(progress(_read_ahead(images, workers), len(images), "images")):
+            lengths[row], sizes[row] = len(data), size
+            digests[row] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
+            append(data)
     file["/images/path"] = [image.path for image in images]
-    blob = file.create_dataset("/images/bytes", (offsets[-1],), np.uint8) if embed else None
-    waiting, begin = bytearray(), 0
-    for row, image in enumerate(progress(images, len(images), "images")):
-        data = image.read()
-        if len(data) != image.nbytes:
-            msg = (
-                f"{image.where or image.path}: expected {image.nbytes} bytes, read {len(data)}: "
-                f"it changed meanwhile."
-            )
-            raise InvalidData(msg)
-        sizes[row] = _image_size(image.where or image.path, data)
-        digests[row] = np.frombuffer(hashlib.sha256(data).digest(), np.uint8)
-        if blob is not None:
-            waiting += data
-            if len(waiting) >= BLOCK_BYTES or row == len(images) - 1:
-                blob[begin : begin + len(waiting)] = np.frombuffer(waiting, np.uint8)
-                begin += len(waiting)
-                waiting = bytearray()
     file["/images/size"] = sizes
-    file["/images/offset"] = offsets
+    file["/images/offset"] = np.concatenate([[0], np.cumsum(lengths)])
     file["/images/sha256"] = digests
+
+
+@contextmanager
+def _open_blob(
+    file: h5py.File, images: Sequence[ImageFile], embed: bool, folder: Path
+) -> Iterator[Callable[[bytes], object]]:
+    """Yield what appends one image's bytes to ``/images/bytes``, which is one contiguous array.
+
+    HDF5 must know its length beforehand.  Where it is not known, since the images are encoded on the way,
+    they wait in a nameless temporary file in the same folder.
+    """
+    if not embed:
+        yield lambda data: None
+        return
+    known = [image.nbytes for image in images if image.nbytes is not None]
+    if len(known) == len(images):
+        blob = _Blob(file, sum(known))
+        yield blob.write
+        blob.flush()
+        return
+    with tempfile.TemporaryFile(dir=folder) as spool:
+        yield spool.write
+        blob = _Blob(file, spool.tell())
+        spool.seek(0)
+        while block := spool.read(BLOCK_BYTES):
+            blob.write(block)
+        blob.flush()
+
+
+class _Blob:
+    """Bytes written one after another into one contiguous HDF5 array, in large blocks."""
+
+    def __init__(self, file: h5py.File, length: int) -> None:
+        self.array = file.create_dataset("/images/bytes", (length,), np.uint8)
+        self.at = 0
+        self.waiting = bytearray()
+
+    def write(self, data: bytes) -> None:
+        self.waiting += data
+        if len(self.waiting) >= BLOCK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        end = self.at + len(self.waiting)
+        self.array[self.at : end] = np.frombuffer(self.waiting, np.uint8)
+        self.at, self.waiting = end, bytearray()
+
+
+def _read_ahead(images: Sequence[ImageFile], workers: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
+    """Read and check images in other threads, a bounded number ahead, and yield them in order."""
+    if workers == 1:
+        yield from map(_read, images)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        coming: deque[Future[tuple[bytes, tuple[int, int]]]] = deque()
+        try:
+            for image in images:
+                coming.append(pool.submit(_read, image))
+                if len(coming) > AHEAD:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
+        finally:
+            for future in coming:
+                future.cancel()
+
+
+def _read(image: ImageFile) -> tuple[bytes, tuple[int, int]]:
+    data = image.read()
+    if image.nbytes not in (None, len(data)):
+        msg = (
+            f"{image.where or image.path}: expected {image.nbytes} bytes, read {len(data)}: "
+            f"it changed meanwhile."
+        )
+        raise InvalidData(msg)
+    return data, _image_size(image.where or image.path, data)
 
 
 def _image_size(where: str, data: bytes) -> tuple[int, int]:

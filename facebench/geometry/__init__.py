@@ -10,6 +10,7 @@ are those of the image.
 """
 
 from facebench.geometry.boxes import box_size, place_in_box, relative_to_box, tight_box
+from facebench.geometry.posit import RECIPES, posit, posit_mnn, posit_spiga
 from facebench.geometry.rotations import (
     CONVENTIONS,
     EulerConvention,
@@ -20,16 +21,27 @@ from facebench.geometry.rotations import (
     not_rotations,
     rotation_to_euler,
 )
-from facebench.geometry.schemes import SCHEMES, Scheme, carry, correspondences, get_scheme
+from facebench.geometry.schemes import (
+    MAPPINGS,
+    SCHEMES,
+    Scheme,
+    carry,
+    convert,
+    correspondences,
+    get_scheme,
+)
 
 __all__ = [
     "CONVENTIONS",
+    "MAPPINGS",
+    "RECIPES",
     "SCHEMES",
     "EulerConvention",
     "Scheme",
     "box_size",
     "canonical_euler",
     "carry",
+    "convert",
     "correspondences",
     "euler_to_rotation",
     "geodesic_distance",
@@ -37,6 +49,9 @@ __all__ = [
     "mean_rotation",
     "not_rotations",
     "place_in_box",
+    "posit",
+    "posit_mnn",
+    "posit_spiga",
     "relative_to_box",
     "rotation_to_euler",
     "tight_box",

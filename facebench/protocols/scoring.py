@@ -265,7 +265,9 @@ def _summarise(
     protocol: Protocol, dataset: PreparedDataset, rows: Rows, columns: Columns, resamples: int, seed: int
 ) -> list[Score]:
     masks = {ALL: np.ones(len(rows), bool)}
-    masks |= {split: np.isin(rows, dataset.split(split)) for split in protocol.bins.values()}
+    for split in protocol.bins.values():
+        # A part of a release may have no face in a bin.
+        masks[split] = np.isin(rows, dataset.splits.get(split, ()))
     bins = tuple(split for split in protocol.bins.values() if masks[split].any())
     wanted: list[tuple[str, str, Statistic]] = []
     for metric in protocol.metrics:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from facebench.datasets import dataset_names, get_dataset, load_manifest, manifest_folder
+from facebench.datasets.manifest import Split
 from facebench.datasets.splits import split_rows
 from facebench.errors import InvalidData
 from facebench.formats import ids_sha256
@@ -109,22 +111,26 @@ class TestSplits:
         assert split_rows(["left"], manifest, {}, partial=True)["all"].tolist() == [0]
 
     def test_lists_and_exclusions(self):
-        split = SimpleNamespace(ids=None, exclude_splits=(), count=0, sha256="")
+        split = Split(what="", count=0)
         manifest = SimpleNamespace(
             published_ids={"a", "b", "c", "d"},
             splits={
                 "all": split,
-                "some": SimpleNamespace(ids=("d", "b", "z"), exclude_splits=()),
-                "rest": SimpleNamespace(ids=None, exclude_splits=("some",)),
+                "some": Split(what="", count=0, ids=("d", "b", "z")),
+                "rest": Split(what="", count=0, exclude_splits=("some",)),
                 "rule": split,
+                "both": Split(what="", count=0, union_of=("some", "rule")),
+                "absent": Split(what="", count=0, ids=("z",)),
+                "union with it": Split(what="", count=0, union_of=("some", "absent")),
             },
         )
-        rows = split_rows(["a", "b", "c", "d", "e"], manifest, {"rule": [4]}, partial=True)
+        rows = split_rows(["a", "b", "c", "d", "e"], manifest, {"rule": np.array([4])}, partial=True)
         assert {name: list(values) for name, values in rows.items()} == {
             "all": [0, 1, 2, 3, 4],
             "some": [1, 3],
             "rest": [0, 2],
             "rule": [4],
+            "both": [1, 3, 4],
         }
 
 

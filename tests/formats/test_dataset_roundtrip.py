@@ -54,7 +54,12 @@ def test_every_array_comes_back(toy_path):
     assert found.ids == list(given.ids)
     assert found.image_paths == list(toy.PICTURES)
     np.testing.assert_array_equal(found.image_of, given.image_of)
-    np.testing.assert_array_equal(found.rotation, given.rotation)
+    assert list(found.poses) == ["first", "second"]
+    for name, rotation in given.poses.items():
+        np.testing.assert_array_equal(found.poses[name], rotation)
+    np.testing.assert_array_equal(found.rotation, given.poses["first"])
+    assert found.groups == given.groups
+    assert found.paths == given.paths
     np.testing.assert_array_equal(found.pose_source, given.pose_source)
     for name in ("boxes", "source", "splits"):
         theirs, ours = getattr(given, name), getattr(found, name)
@@ -99,7 +104,7 @@ def test_the_hash_of_ids_is_that_of_the_sorted_lines():
 
 def test_a_dataset_without_pose_boxes_or_splits_has_nan_and_nothing(tmp_path):
     bare = {
-        "rotation": None,
+        "poses": {},
         "pose_source": None,
         "pose_columns": "",
         "boxes": {},
@@ -186,7 +191,7 @@ class TestSameContentSameBytes:
         [
             {"licence": "other"},
             {"splits": {"all": np.arange(3)}},
-            {"rotation": np.zeros((4, 3, 3))},
+            {"poses": {"first": np.zeros((4, 3, 3))}},
             {"images": [toy.picture(name) for name in ("b.png", "a.png", "c.jpg")]},
         ],
         ids=lambda changes: next(iter(changes)),
@@ -209,7 +214,7 @@ class TestContentThatNoReaderWouldAccept:
             ({"splits": {"all": np.array([0, 4])}}, "/splits/all"),
             ({"image_of": np.arange(3)}, "/faces/image"),
             ({"image_of": np.arange(4.0)}, "/faces/image"),
-            ({"rotation": np.zeros((3, 3, 3))}, "/pose/rotation"),
+            ({"poses": {"first": np.zeros((3, 3, 3))}}, "/pose/rotation"),
             ({"boxes": {"dataset": np.zeros((4, 2))}}, "/boxes/dataset"),
             ({"source": {"roi": np.zeros((5, 4))}}, "/source/roi"),
             (

@@ -48,9 +48,11 @@ def content(**changes: Any) -> Content:
         },
         "splits": {"all": np.arange(faces), "some": np.array([0, 2]), "empty": np.array([], np.int64)},
         "boxes": {"dataset": rng.uniform(0, 20, (faces, 4)), "detector": rng.uniform(0, 20, (faces, 4))},
-        "rotation": rng.normal(size=(faces, 3, 3)),
+        "poses": {name: rng.normal(size=(faces, 3, 3)) for name in ("first", "second")},
         "pose_source": rng.normal(size=(faces, 2)),
         "pose_columns": "yaw, pitch",
+        "groups": {"subject": ["F01", "F01", "M02", "é"]},
+        "paths": {"depth": ["a_1.bin", "a_2.bin", "b.bin", "ć.bin"]},
         "source": {"roi": rng.integers(0, 9, (faces, 4)), "sex": rng.normal(size=(faces, 1))},
     }
     return Content(**{**values, **changes})
