@@ -88,6 +88,13 @@ def check(predictions: str, data: str | None, home: str | None, as_json: bool) -
 )
 @missing_option
 @click.option(
+    "--mapping",
+    type=click.Choice(["exact", "approximate"]),
+    default="exact",
+    show_default=True,
+    help="Landmarks of another scheme: score only the same points, or approximate further ones.",
+)
+@click.option(
     "--resamples", type=click.IntRange(0), default=1000, show_default=True, help="For the intervals."
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the resampling.")
@@ -99,6 +106,7 @@ def score(
     predictions: str,
     protocols: tuple[str, ...],
     missing: Literal["error", "exclude", "fail"],
+    mapping: Literal["exact", "approximate"],
     resamples: int,
     seed: int,
     per_face: str | None,
@@ -124,7 +132,10 @@ def score(
                 f"{predictions}: holds nothing that a protocol of {dataset.name} scores; see the notes above."
             )
             raise InvalidData(msg)
-    results = [run(read, name, dataset, missing=missing, resamples=resamples, seed=seed) for name in names]
+    results = [
+        run(read, name, dataset, missing=missing, mapping=mapping, resamples=resamples, seed=seed)
+        for name in names
+    ]
     if per_face:
         _write_per_face(Path(per_face), results)
     if as_json:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from facebench.errors import InvalidData, name_some
 from facebench.formats import Predictions, PreparedDataset
-from facebench.geometry import geodesic_distance, get_scheme, rotation_to_euler
+from facebench.geometry import convert, correspondences, geodesic_distance, get_scheme, rotation_to_euler
 from facebench.metrics import (
     auc_share,
     axis_errors,
@@ -143,6 +143,19 @@ class Protocol:
     def _truth(self, dataset: PreparedDataset) -> Floats:
         raise NotImplementedError
 
+    def in_own_terms(self, predictions: Predictions, mapping: str) -> Predictions:
+        """Return predictions that answer the protocol, from others that can be brought to do so.
+
+        Parameters
+        ----------
+        mapping : how landmarks of another scheme are carried over, one of ``geometry.MAPPINGS``.
+        """
+        return predictions
+
+    def signature_fields(self, predictions: Predictions, mapping: str) -> dict[str, str]:
+        """Return what the signature has to say of these predictions beyond what all signatures have."""
+        return {}
+
     def columns(
         self, dataset: PreparedDataset, rows: Rows, predictions: Predictions, predicted: Rows
     ) -> Columns:
@@ -151,6 +164,7 @@ class Protocol:
         Parameters
         ----------
         rows : (m,) rows of the faces in the dataset.
+        predictions : predictions in the protocol's own terms.
         predicted : (m,) rows of the same faces in the predictions.
         """
         raise NotImplementedError
@@ -177,7 +191,7 @@ class LandmarkProtocol(Protocol):
 
     @property
     def needs(self) -> str:
-        return f"landmarks ({self.scheme})"
+        return f"landmarks (of {self.scheme}, or of a scheme that shares points with it)"
 
     @cached_property
     def metrics(self) -> tuple[Metric, ...]:
@@ -202,7 +216,23 @@ class LandmarkProtocol(Protocol):
         return tuple(found)
 
     def is_answered_by(self, predictions: Predictions) -> bool:
-        return predictions.landmarks is not None and predictions.scheme == self.scheme
+        scheme = predictions.scheme
+        return predictions.landmarks is not None and bool(scheme and correspondences(scheme, self.scheme))
+
+    def in_own_terms(self, predictions: Predictions, mapping: str) -> Predictions:
+        assert predictions.landmarks is not None
+        assert predictions.scheme is not None
+        points = convert(predictions.landmarks, predictions.scheme, self.scheme, mapping)
+        return replace(predictions, landmarks=points, scheme=self.scheme)
+
+    def signature_fields(self, predictions: Predictions, mapping: str) -> dict[str, str]:
+        """Say which points are scored: all, or how many another scheme gives and how."""
+        assert predictions.scheme is not None
+        if predictions.scheme == self.scheme:
+            return {"points": self.scheme}
+        one = np.zeros((1, len(get_scheme(predictions.scheme)), 2))
+        given = np.isfinite(convert(one, predictions.scheme, self.scheme, mapping)[0, :, 0]).sum()
+        return {"points": f"{given}-of-{self.scheme}-{mapping}-from-{predictions.scheme}"}
 
     def found(self, predictions: Predictions) -> NDArray[np.bool_]:
         assert predictions.landmarks is not None
@@ -227,10 +257,14 @@ class LandmarkProtocol(Protocol):
         normalised = 100.0 * point_errors(given, truth) / distances[self.normaliser][:, None]
         per_point = masked_mean(normalised.T)
         scheme = get_scheme(self.scheme)
+        scored = np.isfinite(per_point)
+        points = {name: float(per_point[k]) for k, name in enumerate(scheme.points) if scored[k]}
+        inside = {part: scheme.part(part) for part in dict.fromkeys(scheme.parts)}
         parts = {
-            part: float(masked_mean(per_point[scheme.part(part)])) for part in dict.fromkeys(scheme.parts)
+            part: float(masked_mean(per_point[which]))
+            for part, which in inside.items()
+            if scored[which].any()
         }
-        points = dict(zip(scheme.points, per_point.tolist(), strict=True))
         return Columns(vectors, points, parts)
 
     def _distance(self, dataset: PreparedDataset, rows: Rows, truth: Floats, normaliser: str) -> Floats:

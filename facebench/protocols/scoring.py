@@ -104,6 +104,7 @@ def score(
     dataset: PreparedDataset | str | Path | None = None,
     *,
     missing: Missing = "error",
+    mapping: Literal["exact", "approximate"] = "exact",
     resamples: int = RESAMPLES,
     seed: int = SEED,
 ) -> Result:
@@ -115,6 +116,8 @@ def score(
     protocol : name of the protocol, such as ``aflw2000/pose``.
     dataset : the prepared dataset, its name or its path; by default the one in the data home.
     missing : what to do about faces without a prediction.
+    mapping : for landmarks of another scheme than the protocol's: score only points of the same definition,
+        or approximate further ones too.  Either way the signature says which points were used.
     resamples, seed : of the bootstrap intervals; 0 resamples for none.
 
     Raises
@@ -141,7 +144,7 @@ def score(
     if not len(rows):
         msg = f"{chosen.name}: none of its faces has a prediction in the file for '{given.method}'."
         raise InvalidData(msg)
-    columns = chosen.columns(truth, rows, given, predicted)
+    columns = chosen.columns(truth, rows, chosen.in_own_terms(given, mapping), predicted)
     if missing == "fail":
         rows, columns = _with_failures(chosen, truth, rows, columns, absent)
     scores = _summarise(chosen, truth, rows, columns, resamples, seed)
@@ -153,6 +156,7 @@ def score(
             "n": str(len(rows)),
             "missing": missing if missing == "error" else f"{missing}-{len(absent)}",
             "truth": chosen.truth_sha256(truth, truth.split(chosen.faces))[:8],
+            **chosen.signature_fields(given, mapping),
             "box": given.box or "unstated",
             "interval": f"bootstrap-{resamples}-seed-{seed}" if resamples else "none",
             "facebench": __version__,

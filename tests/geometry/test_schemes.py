@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facebench.errors import UsageError
-from facebench.geometry import SCHEMES, carry, correspondences, get_scheme
+from facebench.geometry import SCHEMES, carry, convert, correspondences, get_scheme
 
 # PROTOCOLS 1.2: (index in aflw21, index in ibug68) of the points that both releases define alike.
 SAME_IN_AFLW21_AND_IBUG68 = (
@@ -177,3 +177,62 @@ def test_carry_leaves_its_input_alone():
 def test_unknown_scheme_is_refused_with_the_known_ones(ask):
     with pytest.raises(UsageError, match=r"'wflw98'.*aflw21.*ibug68"):
         ask()
+
+
+class TestConvert:
+    """Points of one scheme as those of another."""
+
+    points = np.random.default_rng(0).uniform(0, 100, (3, 68, 2))
+
+    @pytest.mark.parametrize(
+        ("target", "exact", "approximate"), [("cofw29", 16, 29), ("aflw21", 16, 21), ("aflw19", 16, 19)]
+    )
+    def test_exact_points_are_carried_and_the_rest_approximated(self, target, exact, approximate):
+        for mapping, count in (("exact", exact), ("approximate", approximate)):
+            found = convert(self.points, "ibug68", target, mapping)
+            assert np.isfinite(found).all(axis=(0, 2)).sum() == count
+        np.testing.assert_array_equal(
+            convert(self.points, "ibug68", target), carry(self.points, "ibug68", target, np.nan)
+        )
+
+    def test_approximations_of_68_points(self):
+        """PROTOCOLS 1.2 and 1.5, by the 0-based indices given there."""
+        cofw, aflw = (
+            convert(self.points, "ibug68", target, "approximate") for target in ("cofw29", "aflw21")
+        )
+        means = {
+            4: [19],
+            6: [24],
+            12: [37, 38],
+            13: [40, 41],
+            14: [43, 44],
+            15: [46, 47],
+            21: [33],
+            25: [62],
+            26: [66],
+        }
+        means |= {16: range(36, 42), 17: range(42, 48)}
+        for point, near in means.items():
+            np.testing.assert_allclose(cofw[:, point], self.points[:, list(near)].mean(axis=1))
+        for point, near in {
+            7: range(36, 42),
+            10: range(42, 48),
+            18: range(60, 68),
+            12: [2],
+            16: [14],
+        }.items():
+            np.testing.assert_allclose(aflw[:, point], self.points[:, list(near)].mean(axis=1))
+
+    def test_to_68_points_only_single_points_are_approximated(self):
+        cofw = np.random.default_rng(1).uniform(0, 100, (2, 29, 2))
+        found = convert(cofw, "cofw29", "ibug68", "approximate")
+        exact = convert(cofw, "cofw29", "ibug68")
+        further = np.flatnonzero(np.isfinite(found[0, :, 0]) & ~np.isfinite(exact[0, :, 0]))
+        assert further.tolist() == [19, 24, 33, 62, 66]
+
+    def test_to_the_same_scheme_is_nothing(self):
+        assert convert(self.points, "ibug68", "ibug68", "approximate") is self.points
+
+    def test_an_unknown_mapping_is_refused(self):
+        with pytest.raises(UsageError, match="Unknown mapping 'near'. Known mappings: exact, approximate"):
+            convert(self.points, "ibug68", "aflw21", "near")

@@ -13,7 +13,8 @@ import pytest
 import facebench
 from facebench import Predictions, PreparedDataset
 from facebench.errors import DataMissing, InvalidData, UsageError
-from facebench.geometry import euler_to_rotation, rotation_to_euler
+from facebench.geometry import convert, correspondences, euler_to_rotation, rotation_to_euler
+from facebench.metrics import normalising_distance
 from facebench.protocols import (
     BASELINES,
     Signature,
@@ -197,8 +198,7 @@ def test_an_infinite_mean_is_null_in_json(dataset, predictions):
     [
         ({"dataset": "biwi"}, "for dataset 'biwi', expected 'aflw2000'"),
         ({"ids": ["nobody"] * 36}, r"36 ids are not faces of aflw2000: nobody.*image90001"),
-        ({"landmarks": None}, r"expected landmarks \(ibug68\) in the predictions of 'noisy'"),
-        ({"scheme": "aflw21"}, r"expected landmarks \(ibug68\)"),
+        ({"landmarks": None}, r"expected landmarks \(of ibug68, .*\) in the predictions of 'noisy'"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(dataset, predictions, values, message):
@@ -249,6 +249,36 @@ def test_check_says_what_stands_against_scoring(dataset, predictions):
     problems = check_predictions(without(predictions, [2]), dataset)
     assert len(problems) == 3
     assert all("image90003" in problem for problem in problems)
+
+
+class TestPointsOfAnotherScheme:
+    @pytest.fixture
+    def aflw(self, dataset, predictions):
+        """The same points as AFLW-21 has them; eye and mouth centres, and ears, are anywhere."""
+        points = convert(predictions.landmarks, "ibug68", "aflw21")
+        return changed(predictions, landmarks=np.nan_to_num(points, nan=1e4), scheme="aflw21")
+
+    def test_are_scored_where_they_are_the_same_point(self, dataset, predictions, aflw):
+        result = facebench.score(aflw, ORIGINAL, dataset)
+        assert "points:16-of-ibug68-exact-from-aflw21" in result.signature
+        assert len(result.per_point) == 16
+        same = [j for _, j in correspondences("aflw21", "ibug68")]
+        truth = dataset.annotations["original"].points
+        errors = np.linalg.norm(predictions.landmarks - truth, axis=2)[:, same].mean(axis=1)
+        expected = (100 * errors / normalising_distance(truth, "box-sqrt")).mean()
+        assert result.get("nme/box-sqrt").value == pytest.approx(expected)
+
+    def test_approximations_have_to_be_asked_for_and_show(self, dataset, aflw):
+        exact = facebench.score(aflw, ORIGINAL, dataset)
+        more = facebench.score(aflw, ORIGINAL, dataset, mapping="approximate")
+        assert "points:18-of-ibug68-approximate-from-aflw21" in more.signature
+        assert set(more.per_point) - set(exact.per_point) == {"jaw_02", "jaw_14"}
+        assert more.get("nme/box-sqrt").value > exact.get("nme/box-sqrt").value
+
+    def test_of_the_scheme_itself_are_all_scored(self, dataset, predictions):
+        result = facebench.score(predictions, ORIGINAL, dataset)
+        assert "points:ibug68|" in result.signature
+        assert len(result.per_point) == 68
 
 
 class TestSignature:
