@@ -121,7 +121,7 @@ def dataset(manifest: Manifest) -> str:
     for group, values in (("boxes", manifest.boxes), ("source", manifest.source)):
         parts += [f"`/{group}/{name}`\n: {md(what)}\n\n" for name, what in values.items()]
     splits = [
-        (code(name), split.count, md(split.what), code(split.sha256[:12]))
+        (code(name), split.count, md(split.what), code(split.sha256[:12]) if split.sha256 else "")
         for name, split in manifest.splits.items()
     ]
     parts += [

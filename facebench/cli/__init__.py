@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from facebench import __version__
-from facebench.cli import boards, data, demo, scores
+from facebench.cli import boards, data, demo, inspect, scores
 from facebench.errors import FacebenchError
 
 __all__ = ["main"]
@@ -35,6 +35,7 @@ def facebench() -> None:
 
 for command in (
     *(data.datasets, data.info, data.prepare, data.verify),
+    *(inspect.view, inspect.export),
     *(scores.predict, scores.check, scores.score),
     *(boards.leaderboard, demo.demo),
 ):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -88,7 +90,11 @@ def _print_card(manifest: Manifest) -> None:
     _heading("How to obtain it")
     for archive in manifest.archives:
         facts = [f"{archive.bytes} bytes" if archive.bytes else "", archive.url or ""]
+        facts += archive.mirrors
         facts.append(f"sha256 {archive.sha256}" if archive.sha256 else "")
+        facts.append(f"md5 {archive.md5}" if archive.md5 else "")
+        if archive.direct:
+            facts.append(f"'facebench prepare {manifest.name} --download' fetches it.")
         click.echo(f"* {archive.file}\n{_wrap(archive.obtain)}")
         for fact in filter(None, facts):
             click.echo(f"  {fact}")
@@ -153,6 +159,12 @@ source_option = click.option(
 @click.command()
 @click.argument("name")
 @source_option
+@click.option(
+    "--download", is_flag=True, help="Fetch the release first, where its licence allows that; resumes."
+)
+@click.option(
+    "--raw", type=click.Path(file_okay=False), help="Folder to fetch into; by default HOME/raw/NAME."
+)
 @click.option("-o", "--output", type=click.Path(), help="File to write; by default in the data home.")
 @click.option("--partial", is_flag=True, help="Accept a release that lacks faces.")
 @click.option(
@@ -174,6 +186,8 @@ source_option = click.option(
 def prepare(
     name: str,
     sources: tuple[str, ...],
+    download: bool,
+    raw: str | None,
     output: str | None,
     partial: bool,
     images: Literal["embed", "none"],
@@ -183,8 +197,16 @@ def prepare(
 ) -> None:
     """Turn a dataset's release into one HDF5 file."""
     from facebench.datasets import prepare as run
-    from facebench.formats import open_dataset, prepared_path
+    from facebench.formats import data_home, open_dataset, prepared_path
 
+    if raw and not download:
+        msg = (
+            "--raw is the folder that --download fetches into; a release that you have is given as --source."
+        )
+        raise click.UsageError(msg)
+    if download:
+        fetched = _download(name, Path(raw).expanduser() if raw else data_home(home) / "raw" / name)
+        sources = (*map(str, fetched), *sources)
     target = Path(output) if output else prepared_path(name, home)
     done = run(name, sources, target, partial=partial, images=images, workers=workers, progress=progress)
     for text in done.notes:
@@ -210,34 +232,81 @@ def prepare(
     for split, count in splits.items():
         made.add_row(split, str(count))
     print_table(made)
-    click.echo(f"annotation sets: {', '.join(dataset.annotations)}")
+    click.echo(f"annotation sets: {', '.join(dataset.annotations) or 'none'}")
     click.echo(
         f"{done.path}  ({done.path.stat().st_size / 1e6:.1f} MB, content sha256 {dataset.sha256[:16]})"
     )
 
 
+def _download(name: str, folder: Path) -> list[Path]:
+    """Fetch what may be fetched of a dataset; an interrupt says what is kept."""
+    from facebench.datasets import get_dataset
+    from facebench.datasets.download import download_release, part_path
+
+    manifest = get_dataset(name).manifest
+    if any(archive.direct for archive in manifest.archives):
+        note(f"{manifest.title}: {manifest.licence.summary}")
+    try:
+        return download_release(manifest, folder, _show_bytes, note)
+    except (KeyboardInterrupt, SystemExit):
+        for archive in manifest.archives:
+            part = part_path(archive, folder)
+            if archive.direct and part.is_file() and part.stat().st_size:
+                note(
+                    f"{part}: {part.stat().st_size} bytes are kept; the same command asks only for the rest."
+                )
+        raise
+
+
+def _show_bytes(blocks: Iterable[bytes], done: int, total: int | None, title: str) -> Iterator[bytes]:
+    """Show a bar of bytes on standard error while they come, when that is a terminal."""
+    if not sys.stderr.isatty():
+        yield from blocks
+        return
+    from rich import progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.DownloadColumn(),
+        bars.TransferSpeedColumn(),
+        bars.TimeRemainingColumn(),
+    )
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        task = shown.add_task(title, total=total, completed=done)
+        for block in blocks:
+            yield block
+            shown.advance(task, len(block))
+
+
 @click.command()
 @click.argument("name")
 @source_option
+@click.option(
+    "--full", is_flag=True, help="Read everything, even what has not changed since it was verified."
+)
 @home_option
 @json_option
-def verify(name: str, sources: tuple[str, ...], home: str | None, as_json: bool) -> None:
+def verify(name: str, sources: tuple[str, ...], full: bool, home: str | None, as_json: bool) -> None:
     """Check every byte of a prepared file, or with --source of a release.
 
-    NAME is a dataset, or the path of a prepared file. Exits with 1 when anything is missing or invalid.
+    NAME is a dataset, or the path of a prepared file. Exits with 1 when anything is missing or invalid. What
+    was good and has the same size and time of change is not read again, unless with --full.
     """
     from facebench.datasets import verify_prepared, verify_release
     from facebench.errors import DataMissing
-    from facebench.formats import prepared_path
+    from facebench.formats import data_home, prepared_path
 
+    stamps = data_home(home) / "verified"
     if sources:
-        checks = verify_release(name, sources, progress)
+        checks = verify_release(name, sources, progress, stamps=stamps, full=full)
     else:
         path = Path(name) if name.endswith(".h5") else prepared_path(name, home)
         if not path.is_file():
             msg = f"{path}: not prepared. Make it with 'facebench prepare {path.stem} --source PATH'."
             raise DataMissing(msg)
-        checks = verify_prepared(path, progress)
+        checks = verify_prepared(path, progress, stamps=stamps, full=full)
     bad = [check for check in checks if check.state != "ok"]
     counts = {state: sum(check.state == state for check in checks) for state in ("ok", "missing", "invalid")}
     if as_json:
@@ -248,6 +317,9 @@ def verify(name: str, sources: tuple[str, ...], home: str | None, as_json: bool)
             click.echo(f"{check.state:8} {check.name}{': ' if check.detail else ''}{check.detail}")
         if len(shown) > SHOWN:
             click.echo(f"... and {len(shown) - SHOWN} more (--json lists all)")
-        click.echo(", ".join(f"{count} {state}" for state, count in counts.items()))
+        words = dict.fromkeys(counts, "")
+        if since := max((check.since for check in checks), default=""):
+            words["ok"] = f" (unchanged since it was verified on {since}; --full checks again)"
+        click.echo(", ".join(f"{count} {state}{words[state]}" for state, count in counts.items()))
     if bad:
         raise click.exceptions.Exit(1)

@@ -23,8 +23,9 @@ else:
     import tomli as tomllib
 
 HASH_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>\S.*)")
+FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
-__all__ = ["Manifest", "Split", "load_manifest", "manifest_folder"]
+__all__ = ["Archive", "Manifest", "Split", "load_manifest", "manifest_folder"]
 
 
 class Strict(BaseModel):
@@ -44,13 +45,34 @@ class Citation(Strict):
 
 
 class Archive(Strict):
-    """A file that the owners publish; ``sha256`` is of the file as they packed it."""
+    """A file that the owners publish; ``sha256`` and ``md5`` are of the file as they packed it.
+
+    ``direct`` says that the licence allows to fetch it from ``url``, or from one of ``mirrors``, as it is.
+    """
 
     file: str
     obtain: str
     url: str | None = None
+    mirrors: tuple[str, ...] = ()
     bytes: int | None = None
     sha256: str | None = None
+    md5: str | None = None
+    direct: bool = False
+
+    @model_validator(mode="after")
+    def _can_be_fetched(self) -> Archive:
+        if not self.direct:
+            return self
+        if not FILE_NAME.fullmatch(self.file):
+            msg = f"file '{self.file}' is direct, and must be a name that a file can have"
+            raise ValueError(msg)
+        wrong = [
+            url for url in (self.url or "", *self.mirrors) if not url.startswith(("http://", "https://"))
+        ]
+        if wrong:
+            msg = f"file '{self.file}' is direct, and needs addresses of http or https, not '{wrong[0]}'"
+            raise ValueError(msg)
+        return self
 
 
 class AnnotationFacts(Strict):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,10 @@ T = TypeVar("T")
 # Left behind by file managers and archivers; never part of a release.
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
+# A compressed tar cannot be read here and there, so one is held in memory, up to this size.
+TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
+TAR_BYTES = 256 << 20
+
 
 @dataclass
 class Source:
@@ -32,12 +38,14 @@ class Source:
     sizes : size in bytes of every file, by its path inside, ``/`` between folders, sorted.
     archive : the opened zip, where it is one.
     digests : SHA-256 of the files read so far.
+    held : the bytes of every file, where it is a tar.
     """
 
     path: Path
     sizes: dict[str, int]
     archive: zipfile.ZipFile | None = field(default=None, repr=False)
     digests: dict[str, str] = field(default_factory=dict, repr=False)
+    held: dict[str, bytes] | None = field(default=None, repr=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self.sizes
@@ -59,7 +67,9 @@ class Source:
         InvalidData : it cannot be read; an archive whose checksum fails is named here.
         """
         try:
-            if self.archive is not None:
+            if self.held is not None:
+                data = self.held[name]
+            elif self.archive is not None:
                 data = self.archive.read(name)
             else:
                 data = (self.path / name if self.path.is_dir() else self.path).read_bytes()
@@ -71,7 +81,7 @@ class Source:
 
 
 def open_source(path: str | Path) -> Source:
-    """Open a folder, a ``.zip`` archive or a single file.
+    """Open a folder, a ``.zip`` archive, a small tar, or a single file.
 
     Raises
     ------
@@ -79,7 +89,7 @@ def open_source(path: str | Path) -> Source:
     InvalidData : an archive that was cut short or is damaged.
     """
     root = Path(path).expanduser()
-    archive = None
+    archive = held = None
     if root.is_dir():
         sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in _files_below(root)}
     elif root.is_file() and root.suffix.lower() == ".zip":
@@ -89,13 +99,42 @@ def open_source(path: str | Path) -> Source:
             msg = f"{root}: not a complete zip archive ({error}). It was cut short: obtain it again."
             raise InvalidData(msg) from error
         sizes = {one.filename: one.file_size for one in archive.infolist() if not one.is_dir()}
+    elif root.is_file() and root.name.lower().endswith(TAR):
+        held = _read_tar(root)
+        sizes = {name: len(data) for name, data in held.items()}
     elif root.is_file():
         sizes = {root.name: root.stat().st_size}
     else:
         msg = f"{root}: no such file or folder, given as --source."
         raise DataMissing(msg)
-    kept = {name: size for name, size in sorted(sizes.items()) if not _is_litter(name)}
-    return Source(root, kept, archive)
+    kept = {name: size for name, size in sorted(sizes.items()) if not is_litter(name)}
+    return Source(root, kept, archive, held=held)
+
+
+def _read_tar(root: Path) -> dict[str, bytes]:
+    """Read the regular files of a tar; one whose name would leave its folder is refused."""
+    held: dict[str, bytes] = {}
+    left = TAR_BYTES
+    try:
+        with tarfile.open(root) as tar:
+            for member in tar:
+                name = member.name.removeprefix("./")
+                if name.startswith("/") or ".." in name.split("/"):
+                    msg = f"{root}: {member.name}: the name leads out of the archive. Obtain it again."
+                    raise InvalidData(msg)
+                left -= member.size
+                if left < 0:
+                    msg = (
+                        f"{root}: more than {TAR_BYTES >> 20} MB: unpack it, and give the folder as --source."
+                    )
+                    raise InvalidData(msg)
+                # Links, devices and folders are no files of a release.
+                if member.isreg() and (stream := tar.extractfile(member)):
+                    held[name] = stream.read()
+    except (OSError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
+        msg = f"{root}: not a complete tar archive ({error}). It was cut short: obtain it again."
+        raise InvalidData(msg) from error
+    return held
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -111,7 +150,7 @@ def _files_below(root: Path) -> Iterator[Path]:
         yield from (Path(folder, file) for file in files if Path(folder, file).is_file())
 
 
-def _is_litter(name: str) -> bool:
+def is_litter(name: str) -> bool:
     parts = name.split("/")
     return not LITTER.isdisjoint(parts) or parts[-1].startswith("._")
 

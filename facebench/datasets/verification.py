@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,27 +11,46 @@ from typing import Literal
 
 from facebench.datasets.registry import get_dataset
 from facebench.datasets.sources import Source, open_source, relative_names
+from facebench.datasets.stamps import Stamp, look_at, read_stamp, write_stamp
 from facebench.errors import DataMissing, InvalidData, UsageError
 from facebench.formats import Progress, no_progress, open_dataset
 
 __all__ = ["Check", "verify_prepared", "verify_release"]
 
+# What a prepared file is compared with: the hashes that it holds itself.
+PREPARED = "facebench-dataset"
+
 
 @dataclass(frozen=True)
 class Check:
-    """The state of one checked thing."""
+    """The state of one checked thing; ``since`` is the day it was read, where that was not now."""
 
     name: str
     state: Literal["ok", "missing", "invalid"]
     detail: str = ""
+    since: str = ""
 
 
-def verify_prepared(path: Path, progress: Progress = no_progress) -> list[Check]:
-    """Check every byte of a prepared file; where one has changed, name what it belongs to."""
+def verify_prepared(
+    path: Path, progress: Progress = no_progress, *, stamps: Path | None = None, full: bool = False
+) -> list[Check]:
+    """Check every byte of a prepared file; where one has changed, name what it belongs to.
+
+    Parameters
+    ----------
+    stamps : the folder that remembers good outcomes; None: nothing is remembered.
+    full : read everything, whatever is remembered.
+    """
     if not path.is_file():
         return [Check(str(path), "missing", "not prepared")]
+    if stamp := _remembered(stamps, [path], PREPARED, full):
+        return [Check(str(path), "ok", stamp.detail, stamp.date)]
     try:
+        seen = look_at([path])
         dataset = open_dataset(path)
+        # Where the images are not in the file, they must be unchanged too.
+        roots = [Path(root) for root in [dataset.provenance.get("image_root")] if root]
+        seen += look_at([root for root in roots if root.is_dir()])
         changed = [dataset.image_paths[row] for row in dataset.changed_images(progress)]
     except InvalidData as error:
         return [Check(str(path), "invalid", str(error))]
@@ -40,11 +61,29 @@ def verify_prepared(path: Path, progress: Progress = no_progress) -> list[Check]
         images = [Check(f"{path}: {name}", "invalid", detail) for name in changed]
         return [Check(str(path), "invalid", f"{len(changed)} images have changed"), *images]
     detail = f"{len(dataset)} faces, {len(dataset.image_paths)} images, every byte as written"
+    if stamps is not None:
+        write_stamp(stamps, [path], seen, PREPARED, detail)
     return [Check(str(path), "ok", detail)]
 
 
-def verify_release(name: str, sources: Sequence[str | Path], progress: Progress = no_progress) -> list[Check]:
+def _remembered(stamps: Path | None, paths: Sequence[Path], against: str, full: bool) -> Stamp | None:
+    return None if stamps is None or full else read_stamp(stamps, paths, against)
+
+
+def verify_release(
+    name: str,
+    sources: Sequence[str | Path],
+    progress: Progress = no_progress,
+    *,
+    stamps: Path | None = None,
+    full: bool = False,
+) -> list[Check]:
     """Compare the files of a release with the published hashes, naming those missing or changed.
+
+    Parameters
+    ----------
+    stamps : the folder that remembers good outcomes; None: nothing is remembered.
+    full : read everything, whatever is remembered.
 
     Raises
     ------
@@ -55,15 +94,25 @@ def verify_release(name: str, sources: Sequence[str | Path], progress: Progress 
     if not manifest.file_hashes:
         msg = f"{name}: the hashes of its files are not known, so a release cannot be verified."
         raise UsageError(msg)
+    paths = [Path(source).expanduser() for source in sources]
+    published = json.dumps(manifest.file_hashes, sort_keys=True)
+    against = f"{name} {hashlib.sha256(published.encode()).hexdigest()}"
+    if stamp := _remembered(stamps, paths, against, full):
+        return [Check(path, "ok", since=stamp.date) for path in manifest.file_hashes]
+    opened = [open_source(path) for path in paths]
+    seen = look_at(paths)
     found: dict[str, Check] = {}
-    for source in map(open_source, sources):
+    for source in opened:
         members = _published_members(source, manifest.file_hashes)
         for member, path in progress(members, len(members), source.path.name):
             found[path] = _check_file(source, member, path, manifest.file_hashes[path])
     if not found:
         msg = f"{name}: none of its files found in {', '.join(map(str, sources))}. Expected:\n{manifest.tree}"
         raise DataMissing(msg)
-    return [found.get(path, Check(path, "missing")) for path in manifest.file_hashes]
+    checks = [found.get(path, Check(path, "missing")) for path in manifest.file_hashes]
+    if stamps is not None and all(check.state == "ok" for check in checks):
+        write_stamp(stamps, paths, seen, against, "")
+    return checks
 
 
 def _published_members(source: Source, published: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -152,7 +152,10 @@ def _text(name: str, value: Any, faults: Faults) -> str | None:
         kind = "list" if isinstance(value, np.ndarray) else type(value).__name__
         faults.add(f"attribute '{name}'", f"expected text, found {kind}")
         return None
-    return value.strip() or None
+    if not _is_plain(value):
+        faults.add(f"attribute '{name}'", f"expected text in UTF-8 without NUL, found {value!r}")
+        return None
+    return str(value).strip() or None
 
 
 def _ids(value: Any, faults: Faults) -> list[str]:
@@ -167,19 +170,32 @@ def _ids(value: Any, faults: Faults) -> list[str]:
     if not isinstance(value, list | tuple) or not value:
         faults.add("id", "missing or empty; expected one face id per row")
         return []
-    ids = []
-    for one in value:
-        text = one.decode("utf-8", "backslashreplace") if isinstance(one, bytes) else one
-        if isinstance(text, int) and not isinstance(text, bool):
-            text = str(text)  # the ids of some datasets are numbers
-        if not isinstance(text, str) or not text or "\\x" in text or "\udcff" in text:
-            faults.add("id", f"expected texts in UTF-8, found {one!r}")
-            return []
-        ids.append(text)
-    if len(set(ids)) < len(ids):
-        twice = [one for one, count in Counter(ids).items() if count > 1]
+    ids = [_id(one) for one in value]
+    if None in ids:
+        faults.add("id", f"expected texts in UTF-8, found {value[ids.index(None)]!r}")
+        return []
+    found = [one for one in ids if one is not None]
+    if len(set(found)) < len(found):
+        twice = [one for one, count in Counter(found).items() if count > 1]
         faults.add("id", f"duplicated: {name_some(twice)}")
-    return ids
+    return found
+
+
+def _id(value: Any) -> str | None:
+    """Return a face id as text, or None when it is none: the ids of some datasets are numbers."""
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            return None
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        value = str(int(value))
+    return str(value) if isinstance(value, str) and value and _is_plain(value) else None
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a text can be stored in every format: no NUL, and characters that UTF-8 has."""
+    return "\0" not in text and not any("\ud800" <= one <= "\udfff" for one in text)
 
 
 def _floats(name: str, value: Any, shape: tuple[int, ...], faults: Faults) -> Floats | None:
@@ -193,7 +209,7 @@ def _floats(name: str, value: Any, shape: tuple[int, ...], faults: Faults) -> Fl
     with_null = isinstance(array, np.ndarray) and all(
         one is None or isinstance(one, int | float) for one in array.flat
     )
-    if array.dtype.kind not in "iuf" and not (array.dtype.kind == "O" and with_null):
+    if array.dtype.kind not in "biuf" and not (array.dtype.kind == "O" and with_null):
         faults.add(name, f"expected an array of numbers, found {array.dtype}")
         return None
     if array.shape != shape:
@@ -286,6 +302,9 @@ def write_predictions(
     given = dict(locals())
     given["id"] = list(given.pop("ids"))
     target = Path(given.pop("path"))
+    if target.suffix not in (".h5", ".hdf5"):
+        msg = f"{target}: predictions are written as HDF5; choose a name ending in .h5."
+        raise UsageError(msg)
     checked = make_predictions(str(target), given)
     with atomic_path(target) as temporary, hdf5_file(temporary) as file:
         file.attrs["format"] = FORMAT

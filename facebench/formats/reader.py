@@ -304,7 +304,7 @@ def open_dataset(name: str | Path, home: str | Path | None = None) -> PreparedDa
     InvalidData : the file is damaged or of another version.
     """
     path = Path(name)
-    if path.suffix != ".h5":
+    if path.suffix != ".h5" and not path.is_file():
         path = prepared_path(str(name), home)
     if not path.is_file():
         msg = (

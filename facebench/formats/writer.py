@@ -185,7 +185,7 @@ class _Blob:
 
 def _read_ahead(images: Sequence[ImageFile], workers: int) -> Iterator[tuple[bytes, tuple[int, int]]]:
     """Read and check images in other threads, a bounded number ahead, and yield them in order."""
-    if workers == 1:
+    if workers <= 1:
         yield from map(_read, images)
         return
     with ThreadPoolExecutor(workers) as pool:

@@ -33,7 +33,7 @@ def posit(points: ArrayLike, model: ArrayLike, focal: ArrayLike, centre: ArrayLi
     Parameters
     ----------
     points : (N, K, 2) pixels; NaN points are left out.
-    model : (K, 3) the points of the mean 3D face, in the axes of its file.
+    model : (K, 3) the points of the mean 3D face, in the axes of its file; NaN points are left out.
     focal : (N,) focal lengths in pixels.
     centre : (N, 2) principal points in pixels.
 
@@ -45,7 +45,7 @@ def posit(points: ArrayLike, model: ArrayLike, focal: ArrayLike, centre: ArrayLi
     x, y, z = np.asarray(model, float).T
     world = np.stack([z, -x, -y], axis=1)
     rotations = np.full((len(p), 3, 3), np.nan)
-    annotated = np.isfinite(p).all(axis=2)
+    annotated = np.isfinite(p).all(axis=2) & np.isfinite(world).all(axis=1)
     # The pseudo-inverse of the model depends only on which points there are.
     for pattern in np.unique(annotated, axis=0):
         if pattern.sum() >= FEWEST_POINTS:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -190,6 +191,33 @@ def bootstrap_cases(faces: int = 2000, resamples: int = 10_000) -> Iterator[Case
         )
 
 
+def loader_cases() -> Iterator[Case]:
+    """One epoch of face crops through a DataLoader with 2 workers, against bare decoding in one process."""
+    import cv2
+    from torch.utils.data import DataLoader
+
+    import facebench
+    from facebench.datasets import prepare
+    from facebench.formats.torch_dataset import FaceCrops
+
+    with release() as sources, tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "aflw2000.h5"
+        prepare("aflw2000", sources, target, partial=True)
+        dataset = facebench.open_dataset(target)
+        encoded = [np.array(dataset.encoded_image(int(image))) for image in dataset.image_of]
+        for as_uint8 in (True, False):
+            crops = FaceCrops(dataset, size=256, as_uint8=as_uint8)
+            loader = DataLoader(crops, 32, num_workers=2, persistent_workers=True)
+            yield Case(
+                f"DataLoader, 2 workers, {'uint8' if as_uint8 else 'float32'}, {len(crops)} faces",
+                "cv2.imdecode of the same bytes",
+                lambda loader=loader: [None for _ in loader],
+                lambda: [cv2.imdecode(data, cv2.IMREAD_COLOR) for data in encoded],
+                aim=1 / 0.9,
+                pairs=3,
+            )
+
+
 def startup_cases() -> Iterator[Case]:
     """``facebench --help``, against a Python that imports click."""
     import subprocess
@@ -213,6 +241,8 @@ CASES: dict[str, Callable[[], Iterator[Case]]] = {
     "bootstrap": bootstrap_cases,
     "startup": startup_cases,
 }
+if find_spec("torch"):
+    CASES["loader"] = loader_cases
 
 
 def main(names: list[str]) -> None:

@@ -47,8 +47,9 @@ def predictions(drawn: Path, tmp_path: Path) -> Path:
 
 def test_datasets_lists_what_there_is(run):
     assert "aflw2000/landmarks-reannotated" in run("datasets").out
-    (row,) = json.loads(run("datasets", "--json").out)
-    assert (row["name"], row["faces"], row["prepared"]) == ("aflw2000", 2000, None)
+    rows = {row["name"]: row for row in json.loads(run("datasets", "--json").out)}
+    assert set(rows) >= {"300w", "aflw", "aflw2000", "biwi", "cofw"}
+    assert (rows["aflw2000"]["faces"], rows["aflw2000"]["prepared"]) == (2000, None)
 
 
 def test_info_tells_a_newcomer_what_to_do(run):
@@ -149,7 +150,7 @@ BAD = {
     "no command": ((), 2, "Usage: facebench"),
     "unknown command": (("prepair",), 2, "No such command 'prepair'"),
     "unknown option": (("datasets", "--colour"), 2, "No such option"),
-    "unknown dataset": (("info", "lfw"), 2, "Unknown dataset 'lfw'. Known datasets: aflw2000."),
+    "unknown dataset": (("info", "lfw"), 2, "Unknown dataset 'lfw'. Known datasets: 300w, aflw"),
     "no source": (("prepare", "aflw2000"), 3, "no --source given"),
     "wrong source": (("prepare", "aflw2000", "--source", "nowhere"), 3, "nowhere: no such file or folder"),
     "not prepared": (("verify", "aflw2000"), 3, "not prepared. Make it with 'facebench prepare aflw2000"),

@@ -72,6 +72,15 @@ def as_folder_with_other_things(release, work):
     return [release]
 
 
+def as_folder_with_small_copies(release, work):
+    """Other images of the same names, before and behind the release in the alphabet."""
+    for name in ("AAA", "thumbnails"):
+        (release / name).mkdir()
+        for path in (release / "AFLW2000").glob("*.jpg"):
+            (release / name / path.name).write_bytes(b"a small copy")
+    return [release]
+
+
 LAYOUTS = [
     as_parent,
     as_archive,
@@ -83,6 +92,7 @@ LAYOUTS = [
     as_nested_folder,
     as_renamed_folder,
     as_folder_with_other_things,
+    as_folder_with_small_copies,
 ]
 
 

@@ -235,6 +235,18 @@ class TestKindsOfValues:
             read_predictions(path)
 
 
+class TestTextsThatNoFileCanHold:
+    """A NUL ends a text in HDF5, and half a surrogate pair is no character."""
+
+    @pytest.mark.parametrize("text", ["a\0b", "\ud800"], ids=["nul", "surrogate"])
+    @pytest.mark.parametrize("name", ["id", "method"])
+    def test_are_refused_on_writing(self, tmp_path, name, text):
+        values = wire.values(1, **{name: [text] if name == "id" else text})
+        with pytest.raises(InvalidData, match=rf"p\.h5[\s\S]*\b{name}\b"):
+            write_predictions(tmp_path / "p.h5", ids=values.pop("id"), **values)
+        assert list(tmp_path.iterdir()) == []
+
+
 class TestTheFileItself:
     @pytest.mark.parametrize("name", ["p.txt", "p.mat", "p.h5.gz", "predictions", "p.pkl", "p.npy"])
     def test_of_an_unknown_ending(self, tmp_path, name):

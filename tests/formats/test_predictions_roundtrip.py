@@ -131,6 +131,33 @@ def test_an_id_is_the_text_that_it_is(tmp_path, ending, name):
     assert read_predictions(wire.write(tmp_path / f"p.{ending}", values)).ids == ["image00002", name]
 
 
+@pytest.mark.parametrize("ids", [[39341, 65384], np.array([39341, 65384]), np.array(["39341", "65384"])])
+def test_ids_may_be_given_as_the_numbers_that_they_are(tmp_path, ids):
+    """AFLW counts its faces."""
+    values = wire.with_euler(2, id=ids, landmarks=None, visibility=None, scheme=None)
+    paths = [save(tmp_path / "ours.h5", values)]
+    paths += [wire.write(tmp_path / f"p.{ending}", values) for ending in ("h5", "npz", "json")]
+    for path in paths:
+        assert read_predictions(path).ids == ["39341", "65384"], path.name
+
+
+def test_a_backslash_is_a_character_like_any_other(tmp_path):
+    ids = [r"01\xframe_00003", r"C:\u00e9"]
+    values = wire.with_euler(2, id=ids, landmarks=None, visibility=None, scheme=None)
+    for path in (
+        save(tmp_path / "p.h5", values),
+        *(wire.write(tmp_path / f"q.{e}", values) for e in wire.FORMATS),
+    ):
+        assert read_predictions(path).ids == ids
+
+
+def test_visible_or_not_may_be_given_as_truth_values(tmp_path):
+    seen = np.arange(136).reshape(2, 68) % 3 == 0
+    values = wire.values(2, visibility=seen, rotation=None)
+    for path in (save(tmp_path / "p.h5", values), wire.write(tmp_path / "q.npz", values)):
+        np.testing.assert_array_equal(read_predictions(path).visibility, seen.astype(float))
+
+
 @pytest.mark.parametrize("ending", ["h5", "npz"])
 def test_text_of_fixed_length_bytes_is_text(tmp_path, ending):
     """As C, MATLAB and numpy's own byte strings store it."""

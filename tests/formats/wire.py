@@ -52,7 +52,7 @@ def write_h5(path: Path, **given: Any) -> None:
         file.attrs.update({"format": "facebench-predictions", "version": 1})
         for name, value in given.items():
             if name == "id" or name in ARRAYS:
-                file[name] = value
+                file[name] = np.asarray(value).tolist() if name == "id" else value
             else:
                 file.attrs[name] = value
 
