@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from facebench.datasets.aflw_labels import Labels, Targets, read_ccl, read_merlrav
 from facebench.datasets.manifest import Manifest
+from facebench.datasets.refusals import no_release, not_used
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.errors import DataMissing, Faults, InvalidData, name_some
@@ -106,7 +107,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
             notes.append(f"no labels of {role} (give a further --source: {manifest.sources[role]})")
     used = {id(one) for one, _ in roles.values()}
     if idle := [one for one in sources if id(one) not in used]:
-        raise _not_used(idle[0], manifest)
+        raise not_used(idle[0], manifest)
     whole = Content(**{**vars(content), "splits": splits})
     return Release(whole, roles, notes, image_root=root if images.path.is_dir() else None)
 
@@ -121,24 +122,7 @@ def _find_database(sources: Sequence[Source], manifest: Manifest) -> tuple[Sourc
         raise InvalidData(msg)
     if found:
         return found[0]
-    looked = ", ".join(str(source.path) for source in sources)
-    packed = (".zip", ".tar", ".tar.gz", ".tgz")
-    inside = [source.where(name) for source in sources for name in source if name.endswith(packed)]
-    hint = f" There are archives in it: unpack them first ({name_some(inside)})." if inside else ""
-    msg = (
-        f"{looked}: no AFLW release found: expected aflw.sqlite.{hint}\n"
-        f"The release looks like this:\n{manifest.tree.rstrip()}\n"
-        f"'facebench info {manifest.name}' says how to obtain it."
-    )
-    raise DataMissing(msg)
-
-
-def _not_used(source: Source, manifest: Manifest) -> DataMissing:
-    roles = "\n".join(f"  {role}: {what}" for role, what in manifest.sources.items())
-    return DataMissing(
-        f"{source.path}: nothing of {manifest.title} that the other sources have not given already.\n"
-        f"Expected one of:\n{roles}"
-    )
+    raise no_release(sources, manifest, "aflw.sqlite")
 
 
 @contextmanager

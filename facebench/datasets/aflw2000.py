@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.datasets.manifest import Manifest
+from facebench.datasets.refusals import no_release, not_used
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
 from facebench.datasets.torch7 import read_tensor
-from facebench.errors import DataMissing, Faults, InvalidData, name_some
+from facebench.errors import Faults, InvalidData, name_some
 from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress, read_npy
 from facebench.geometry import canonical_euler, carry, euler_to_rotation, tight_box
 
@@ -57,7 +58,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     """
     release = _find(sources, {"jpg", "mat"}, "mat")
     if release is None:
-        raise _no_release(sources, manifest)
+        raise no_release(sources, manifest, "a folder of imageNNNNN.jpg and imageNNNNN.mat")
     source, files = release
     ids = _paired_ids(source, files, manifest, partial)
     found = _read_mats(source, [files[one]["mat"] for one in ids], progress)
@@ -76,7 +77,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         )
     used = {id(one) for one, _ in roles.values()}
     if idle := [one for one in sources if id(one) not in used]:
-        raise _not_used(idle[0], manifest)
+        raise not_used(idle[0], manifest)
     if partial and len(ids) < manifest.faces:
         notes.append(f"a part of the release: {len(ids)} of {manifest.faces} faces")
     pitch_yaw_roll = np.degrees(found["Pose_Para"][:, :3])
@@ -133,25 +134,6 @@ def _parts(name: str) -> tuple[str, str, str]:
     folder, _, file = name.rpartition("/")
     match = FACE_FILE.fullmatch(file)
     return (folder, match["id"], match["kind"]) if match else (folder, "", "")
-
-
-def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
-    looked = ", ".join(str(source.path) for source in sources)
-    inside = [source.where(name) for source in sources for name in source if name.endswith(".zip")]
-    hint = f" There is an archive in it: give that as --source ({name_some(inside)})." if inside else ""
-    return DataMissing(
-        f"{looked}: no AFLW2000-3D release found: expected a folder of imageNNNNN.jpg and "
-        f"imageNNNNN.mat.{hint}\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
-        f"'facebench info {manifest.name}' says how to obtain it."
-    )
-
-
-def _not_used(source: Source, manifest: Manifest) -> DataMissing:
-    roles = "\n".join(f"  {role}: {what}" for role, what in manifest.sources.items())
-    return DataMissing(
-        f"{source.path}: nothing of {manifest.title} that the other sources have not given already.\n"
-        f"Expected one of:\n{roles}"
-    )
 
 
 def _paired_ids(

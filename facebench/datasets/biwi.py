@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facebench.datasets.manifest import Manifest
+from facebench.datasets.refusals import no_release
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
@@ -159,19 +160,9 @@ def _find(sources: Sequence[Source], manifest: Manifest) -> tuple[Source, str, F
     # The .cal files alone are no sequence.
     found = {place: files for place, files in found.items() if any(match["frame"] for _, match in files)}
     if not found:
-        looked = ", ".join(str(source.path) for source in sources)
-        packed = [s.where(name) for s in sources for name in s if name.endswith((".zip", ".tgz", ".tar.gz"))]
-        hint = (
-            f" There is an archive: give a .zip as --source, unpack others ({name_some(packed)})."
-            if packed
-            else ""
+        raise no_release(
+            sources, manifest, "folders 01 to 24 of frame_NNNNN_rgb.png and frame_NNNNN_pose.txt"
         )
-        msg = (
-            f"{looked}: no BIWI release found: expected folders 01 to 24 of frame_NNNNN_rgb.png and "
-            f"frame_NNNNN_pose.txt.{hint}\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
-            f"'facebench info {manifest.name}' says how to obtain it."
-        )
-        raise DataMissing(msg)
     if len(found) > 1:
         places = name_some(sources[number].where(folder) for number, folder in found)
         msg = f"found sequences in {len(found)} folders ({places}); give the one to use as --source."

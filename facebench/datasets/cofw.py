@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from facebench.datasets.manifest import Manifest
 from facebench.datasets.mean_face import is_mean_face, read_mean_face
+from facebench.datasets.refusals import no_release, not_used
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
@@ -93,7 +94,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     used = {id(source) for source, _ in [*places.values(), *filter(None, (boxes68, mean_face))]}
     used |= {id(points68[0])} if points68 else set()
     if idle := [source for source in sources if id(source) not in used]:
-        raise _not_used(idle[0], manifest)
+        raise not_used(idle[0], manifest)
     parts = {
         part: _read_part(places[part], part, manifest, partial, progress) for part in PARTS if part in places
     }
@@ -179,7 +180,7 @@ def _find_parts(sources: Sequence[Source], manifest: Manifest) -> dict[str, File
             )
             raise InvalidData(msg)
     if not found:
-        raise _no_release(sources, manifest)
+        raise no_release(sources, manifest, "COFW_test_color.mat, COFW_train_color.mat or the same in grey")
     return {part: found[part][0] for part in PARTS if part in found}
 
 
@@ -204,25 +205,6 @@ def _find_one(sources: Sequence[Source], wanted: Callable[[str], bool], what: st
         msg = f"found {len(found)} {what} ({places}); give the one to use as --source."
         raise InvalidData(msg)
     return found[0] if found else None
-
-
-def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
-    looked = ", ".join(str(source.path) for source in sources)
-    inside = [source.where(name) for source in sources for name in source if name.endswith(".zip")]
-    hint = f" There is an archive in it: give that as --source ({name_some(inside)})." if inside else ""
-    return DataMissing(
-        f"{looked}: no COFW release found: expected COFW_test_color.mat, COFW_train_color.mat or the same in "
-        f"grey.{hint}\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
-        f"'facebench info {manifest.name}' says how to obtain it."
-    )
-
-
-def _not_used(source: Source, manifest: Manifest) -> DataMissing:
-    roles = "\n".join(f"  {role}: {what}" for role, what in manifest.sources.items())
-    return DataMissing(
-        f"{source.path}: nothing of {manifest.title} that the other sources have not given already.\n"
-        f"Expected one of:\n{roles}"
-    )
 
 
 def _read_part(place: File, part: str, manifest: Manifest, partial: bool, progress: Progress) -> Part:

@@ -20,10 +20,11 @@ from facebench.datasets.manifest import Manifest
 from facebench.datasets.mean_face import is_mean_face, read_mean_face
 from facebench.datasets.parts import join_parts
 from facebench.datasets.pts import read_pts
+from facebench.datasets.refusals import archive_hint, no_release, not_used
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
-from facebench.errors import DataMissing, Faults, InvalidData, name_some
+from facebench.errors import Faults, InvalidData, name_some
 from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress
 from facebench.geometry import RECIPES, tight_box
 
@@ -55,6 +56,8 @@ BOX_FILES = {
     if not folder.startswith("300W/")
 }
 BOX_KEYS = {"detector": "bb_detector", "dataset": "bb_ground_truth"}
+
+EXPECTED = "folders such as afw/ or helen/testset/ with images and a .pts of the same name"
 
 # MATLAB counts pixels from 1.
 INDEX_BASE = 1.0
@@ -144,7 +147,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         notes.insert(
             0,
             f"not in the sources: {', '.join(absent)}; so there is no split {', '.join(lacking)}"
-            f"{_hint(sources)}",
+            f"{archive_hint(sources)}",
         )
     return Release(content, roles, notes, image_root=_image_root(subsets))
 
@@ -193,7 +196,7 @@ def _find_subsets(
                 place = (number, name.rpartition("/")[0])
                 found.setdefault(subset, {}).setdefault(place, []).append(name)
     if not found:
-        raise _no_release(sources, manifest)
+        raise no_release(sources, manifest, EXPECTED)
     published = _published(manifest)
     subsets, incomplete = {}, []
     for subset in (name for name in SUBSETS if name in found):
@@ -218,7 +221,7 @@ def _find_subsets(
         if files:
             subsets[subset] = Subset(source, folder, files)
     if not subsets:
-        raise _no_release(sources, manifest)
+        raise no_release(sources, manifest, EXPECTED)
     if incomplete:
         notes.append(f"a part of the release: {', '.join(incomplete)}")
     return subsets
@@ -288,20 +291,6 @@ def _wrong_faces(where: str, subset: str, found: set[str], published: set[str]) 
     )
 
 
-def _no_release(sources: Sequence[Source], manifest: Manifest) -> DataMissing:
-    looked = ", ".join(str(source.path) for source in sources)
-    return DataMissing(
-        f"{looked}: no subset of 300W found: expected folders like afw or helen/testset, of images with a "
-        f".pts of the same name{_hint(sources)}\nThe release looks like this:\n{manifest.tree.rstrip()}\n"
-        f"'facebench info {manifest.name}' says how to obtain it."
-    )
-
-
-def _hint(sources: Sequence[Source]) -> str:
-    inside = [source.where(name) for source in sources for name in source if name.lower().endswith(".zip")]
-    return f". There are archives in it: give each as --source ({name_some(inside)})" if inside else ""
-
-
 def _refuse_idle(
     sources: Sequence[Source], used: Sequence[Source], joined: Sequence[Source], manifest: Manifest
 ) -> None:
@@ -309,12 +298,7 @@ def _refuse_idle(
     for source in sources:
         holds_parts = any(one.path.is_relative_to(source.path.absolute()) for one in joined)
         if not holds_parts and all(one is not source for one in used):
-            roles = "\n".join(f"  {role}: {what}" for role, what in manifest.sources.items())
-            msg = (
-                f"{source.path}: nothing of {manifest.title} in it{_hint([source])}\n"
-                f"Expected one of:\n{roles}"
-            )
-            raise DataMissing(msg)
+            raise not_used(source, manifest)
 
 
 def _read_points(subsets: Mapping[str, Subset], ids: Sequence[str], progress: Progress) -> Floats:

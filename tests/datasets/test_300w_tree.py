@@ -309,7 +309,7 @@ class TestDamage:
         (tmp_path / "holidays").mkdir()
         (tmp_path / "holidays" / "afw.zip").write_bytes(b"x")
         message = refused(tmp_path / "holidays", kind=DataMissing)
-        assert "no subset of 300W found" in message
+        assert "no 300W release found: expected folders such as" in message
         assert "afw.zip" in message.splitlines()[0]
         assert "helen/trainset/" in message
         assert "facebench info 300w" in message

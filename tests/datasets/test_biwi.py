@@ -183,14 +183,14 @@ class TestLayouts:
 
     def test_something_else(self, refused, tmp_path, manifest):
         message = refused(made.write_folder(tmp_path / "raw", {"beach.png": b"x"}), kind=DataMissing)
-        assert "no BIWI release found" in message
+        assert "no BIWI Kinect Head Pose Database release found" in message
         assert manifest.tree.strip() in message
         assert "facebench info biwi" in message
 
     def test_the_packed_archive(self, refused, tmp_path):
         (tmp_path / "kinect_head_pose_db.tgz").write_bytes(b"\x1f\x8b")
         message = refused(tmp_path, kind=DataMissing)
-        assert f"unpack others ({tmp_path / 'kinect_head_pose_db.tgz'})" in message
+        assert f"({tmp_path / 'kinect_head_pose_db.tgz'}), or unpack it" in message
 
 
 class TestCommands:
