@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,7 +13,7 @@ from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from facebench.errors import FacebenchError
+from facebench.errors import FacebenchError, UsageError
 
 if TYPE_CHECKING:
     import h5py
@@ -32,25 +33,71 @@ def atomic_path(target: Path) -> Iterator[Path]:
     ------
     FacebenchError : the operating system refuses (no space, no permission); says which file.
     """
-    host = re.sub(r"\W", "", socket.gethostname())
-    temporary = target.with_name(f".{target.name}.{host}-{os.getpid()}.part")
+    temporary = _temporary_beside(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        for stale in target.parent.glob(f".{escape(target.name)}.{host}-*.part"):
-            pid = stale.stem.rpartition("-")[2]
-            if pid.isdigit() and not _is_running(int(pid)):
-                stale.unlink(missing_ok=True)
+        _sweep(target)
         yield temporary
         temporary.replace(target)
     except OSError as error:
-        msg = (
-            f"{target}: could not be written ({error.strerror or error}). "
-            f"Nothing was changed; free space or choose another place, then run the command again."
-        )
-        raise FacebenchError(msg) from error
+        raise _not_written(target, error) from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside ``target``; rename it into place when the block succeeds.
+
+    As :func:`atomic_path`, but nothing is replaced: ``target`` must be absent or an empty folder.
+
+    Raises
+    ------
+    UsageError : there is something already.
+    FacebenchError : the operating system refuses; says which folder.
+    """
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        msg = f"{target}: is there already and not an empty folder. Remove it, or choose another place."
+        raise UsageError(msg)
+    temporary = _temporary_beside(target)
+    try:
+        _sweep(target)
+        temporary.mkdir()
+        yield temporary
+        if target.exists():
+            target.rmdir()
+        temporary.replace(target)
+    except OSError as error:
+        raise _not_written(target, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary_beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{_host()}-{os.getpid()}.part")
+
+
+def _host() -> str:
+    return re.sub(r"\W", "", socket.gethostname())
+
+
+def _sweep(target: Path) -> None:
+    """Make the folder of ``target``, and remove what killed processes of this computer left of it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{escape(target.name)}.{_host()}-*.part"):
+        pid = stale.stem.rpartition("-")[2]
+        if pid.isdigit() and not _is_running(int(pid)):
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+            else:
+                stale.unlink(missing_ok=True)
+
+
+def _not_written(target: Path, error: OSError) -> FacebenchError:
+    return FacebenchError(
+        f"{target}: could not be written ({error.strerror or error}). "
+        f"Nothing was changed; free space or choose another place, then run the command again."
+    )
 
 
 @contextmanager

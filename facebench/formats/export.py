@@ -10,10 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import FacebenchError, InvalidData, UsageError, name_some
-from facebench.formats.atomic import atomic_path
+from facebench.errors import InvalidData, UsageError, name_some
+from facebench.formats.atomic import atomic_folder, atomic_path
 from facebench.formats.content import AnnotationSet
 from facebench.formats.reader import PreparedDataset
 from facebench.formats.schema import VISIBILITY
@@ -152,7 +149,7 @@ def export(
         raise UsageError(msg)
     if kind == "pts":
         texts = pts_texts(faces)
-        with _atomic_folder(path) as folder:
+        with atomic_folder(path) as folder:
             for name, text in texts.items():
                 file = folder / name
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -327,28 +324,3 @@ def _npz_bytes(faces: Excerpt) -> bytes:
     stream = io.BytesIO()
     np.savez_compressed(stream, **npz_arrays(faces))  # type: ignore[arg-type]
     return stream.getvalue()
-
-
-@contextmanager
-def _atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside ``target``; rename it into place when the block succeeds."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        msg = f"{target}: is there already and not an empty folder. Remove it, or choose another place."
-        raise UsageError(msg)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        yield temporary
-        if target.exists():
-            target.rmdir()
-        temporary.replace(target)
-    except OSError as error:
-        msg = (
-            f"{target}: could not be written ({error.strerror or error}). "
-            f"Nothing was changed; free space or choose another place, then run the command again."
-        )
-        raise FacebenchError(msg) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)

@@ -7,6 +7,7 @@ constant can do better by much: a method that does not beat them has learnt noth
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,38 +41,23 @@ def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None
     if model not in BASELINES:
         msg = f"Unknown model '{model}'. Known models: {', '.join(BASELINES)}."
         raise UsageError(msg)
-    protocols = protocols_of(dataset.name)
-    for protocol in protocols:
-        if model == "mean-shape" and isinstance(protocol, LandmarkProtocol):
-            rows = dataset.split(protocol.faces)
-            boxes = dataset.boxes["landmarks"]
-            shapes = relative_to_box(dataset.annotation(protocol.annotation).points, boxes)
-            mean = np.nanmean(shapes[rows], axis=0)
-            points = place_in_box(np.broadcast_to(mean, shapes.shape), boxes)
-            write_predictions(
-                target,
-                dataset=dataset.name,
-                method=model,
-                ids=dataset.ids,
-                landmarks=points,
-                scheme=protocol.scheme,
-                box="landmarks",
-                training_data="none",
-            )
-            return
-        if model != "mean-shape" and isinstance(protocol, PoseProtocol):
-            truth = rotation_to_euler(dataset.rotation[dataset.split(protocol.faces)], protocol.convention)
-            constant = np.zeros(3) if model == "zero-pose" else truth.mean(axis=0)
-            euler = np.broadcast_to(constant, (len(dataset), 3))
-            write_predictions(
-                target,
-                dataset=dataset.name,
-                method=model,
-                ids=dataset.ids,
-                euler=euler,
-                euler_convention=protocol.convention,
-                training_data="none",
-            )
-            return
-    msg = f"{dataset.name}: has no protocol for the model '{model}'."
-    raise UsageError(msg)
+    wanted = LandmarkProtocol if model == "mean-shape" else PoseProtocol
+    protocol = next((one for one in protocols_of(dataset.name) if isinstance(one, wanted)), None)
+    answer: dict[str, Any]
+    if isinstance(protocol, LandmarkProtocol):
+        boxes = dataset.boxes["landmarks"]
+        shapes = relative_to_box(dataset.annotation(protocol.annotation).points, boxes)
+        mean = np.nanmean(shapes[dataset.split(protocol.faces)], axis=0)
+        points = place_in_box(np.broadcast_to(mean, shapes.shape), boxes)
+        answer = {"landmarks": points, "scheme": protocol.scheme, "box": "landmarks"}
+    elif isinstance(protocol, PoseProtocol):
+        truth = rotation_to_euler(dataset.rotation[dataset.split(protocol.faces)], protocol.convention)
+        constant = np.zeros(3) if model == "zero-pose" else truth.mean(axis=0)
+        euler = np.broadcast_to(constant, (len(dataset), 3))
+        answer = {"euler": euler, "euler_convention": protocol.convention}
+    else:
+        msg = f"{dataset.name}: has no protocol for the model '{model}'."
+        raise UsageError(msg)
+    write_predictions(
+        target, dataset=dataset.name, method=model, ids=dataset.ids, training_data="none", **answer
+    )

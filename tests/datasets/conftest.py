@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from facebench.datasets import prepare, registry
+from facebench.errors import InvalidData
 from facebench.formats import open_dataset
 from facebench.synthetic import write_aflw2000_tree
 from tests.datasets.helpers import FACES, MANIFEST, MODULE, STACK
@@ -44,6 +45,20 @@ def run(tmp_path):
         done = prepare("aflw2000", sources, target, **{"partial": True, **options})
         assert done.path == target
         return SimpleNamespace(dataset=open_dataset(target), notes=done.notes, bytes=target.read_bytes())
+
+    return call
+
+
+@pytest.fixture
+def refused(run, tmp_path):
+    """Prepare, expect a refusal, and see that nothing was left behind; return the message."""
+
+    def call(*sources, kind=InvalidData, **options):
+        with pytest.raises(kind) as error:
+            run(*sources, **options)
+        place = tmp_path / "prepared"
+        assert not place.exists() or list(place.iterdir()) == []
+        return str(error.value)
 
     return call
 

@@ -14,7 +14,7 @@ import pytest
 from scipy.io import savemat
 
 from facebench.datasets import get_dataset, prepare
-from facebench.errors import DataMissing, InvalidData, UsageError
+from facebench.errors import DataMissing, UsageError
 from facebench.formats import ids_sha256, open_dataset
 from facebench.geometry import get_scheme, posit_mnn, posit_spiga
 from tests.datasets.helpers import flip
@@ -86,20 +86,6 @@ def run(tmp_path):
         target = tmp_path / "prepared" / "300w.h5"
         done = prepare("300w", sources, target, **{"partial": True, **options})
         return SimpleNamespace(dataset=open_dataset(target), notes=done.notes, bytes=target.read_bytes())
-
-    return call
-
-
-@pytest.fixture
-def refused(run, tmp_path):
-    """Prepare, expect a refusal, and see that nothing was left behind; return the message."""
-
-    def call(*sources, kind=InvalidData, **options):
-        with pytest.raises(kind) as error:
-            run(*sources, **options)
-        place = tmp_path / "prepared"
-        assert not place.exists() or list(place.iterdir()) == []
-        return str(error.value)
 
     return call
 

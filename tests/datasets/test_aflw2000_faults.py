@@ -22,20 +22,6 @@ from tests.datasets.helpers import STACK, change_mat, flip
 ONE, TWO = "image90001", "image90002"
 
 
-@pytest.fixture
-def refused(run, tmp_path):
-    """Prepare, expect a refusal, and see that nothing was left behind; return the message."""
-
-    def call(*sources, kind=InvalidData, **options):
-        with pytest.raises(kind) as error:
-            run(*sources, **options)
-        place = tmp_path / "prepared"
-        assert not place.exists() or list(place.iterdir()) == []
-        return str(error.value)
-
-    return call
-
-
 class TestSources:
     def test_none(self, refused):
         message = refused(kind=DataMissing)

@@ -115,20 +115,6 @@ def run(tmp_path):
 
 
 @pytest.fixture
-def refused(run, tmp_path):
-    """Prepare, expect a refusal, and see that nothing was left behind; return the message."""
-
-    def call(*sources, kind=InvalidData, **options):
-        with pytest.raises(kind) as error:
-            run(*sources, **options)
-        place = tmp_path / "prepared"
-        assert not place.exists() or list(place.iterdir()) == []
-        return str(error.value)
-
-    return call
-
-
-@pytest.fixture
 def six(tmp_path):
     """Six test faces, in a folder of their own."""
     write_mat(tmp_path / "raw" / "COFW_test_color.mat", "test", *faces(6, 1))
