@@ -89,7 +89,10 @@ def dataset(manifest: Manifest) -> str:
                 ("home page", f"<{manifest.homepage}>"),
                 ("licence", md(manifest.licence.summary)),
                 ("redistribution", redistribution),
-                ("protocols", ", ".join(f"[`{one.name}`](../{page_of(one)}.md)" for one in protocols)),
+                (
+                    "protocols",
+                    ", ".join(f"[`{one.name}`](../{page_of(one)}.md)" for one in protocols) or "none yet",
+                ),
             ],
         ),
         f"## Licence\n\n{md(manifest.licence.text)}\n",
