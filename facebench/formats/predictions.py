@@ -18,11 +18,11 @@ from facebench.formats.atomic import atomic_path, hdf5_file
 from facebench.formats.numpy_file import LazyArray
 from facebench.geometry import (
     CONVENTIONS,
-    SCHEMES,
     euler_to_rotation,
     get_scheme,
     not_rotations,
     rotation_to_euler,
+    scheme_names,
 )
 
 __all__ = [
@@ -226,9 +226,9 @@ def _floats(name: str, value: Any, shape: tuple[int, ...], faults: Faults) -> Fl
 
 def _points_of(scheme: str | None, landmarks: Any, faults: Faults) -> int:
     """Return how many points per face the scheme promises."""
-    if scheme is None or scheme in SCHEMES:
+    if scheme is None or scheme in scheme_names():
         return len(get_scheme(scheme or "ibug68"))
-    faults.add("attribute 'scheme'", f"unknown '{scheme}'; known schemes: {', '.join(SCHEMES)}")
+    faults.add("attribute 'scheme'", f"unknown '{scheme}'; known schemes: {', '.join(scheme_names())}")
     # One fault is enough: any number of points will do for a scheme that nobody knows.
     shape = getattr(landmarks, "shape", ())
     return int(tuple(shape)[1]) if len(shape) == 3 else len(get_scheme("ibug68"))

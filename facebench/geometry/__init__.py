@@ -23,19 +23,18 @@ from facebench.geometry.rotations import (
 )
 from facebench.geometry.schemes import (
     MAPPINGS,
-    SCHEMES,
     Scheme,
     carry,
     convert,
     correspondences,
     get_scheme,
+    scheme_names,
 )
 
 __all__ = [
     "CONVENTIONS",
     "MAPPINGS",
     "RECIPES",
-    "SCHEMES",
     "EulerConvention",
     "Scheme",
     "box_size",
@@ -46,6 +45,7 @@ __all__ = [
     "euler_to_rotation",
     "geodesic_distance",
     "get_scheme",
+    "scheme_names",
     "mean_rotation",
     "not_rotations",
     "place_in_box",

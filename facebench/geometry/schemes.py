@@ -1,8 +1,9 @@
 """Landmark schemes: the names, order, parts and flip pairs of a set of points.
 
-Each scheme is one table in ``schemes/<name>.csv``.  Two points of different schemes bear the same name
-exactly when the releases define them as the same point, so exact correspondences are equal names
-(PROTOCOLS 1.1 and 1.2: the labels 1 to 24 that the data sets of one group share).
+Each scheme is one table: ``schemes/<name>.csv`` here, or a table of an installed package, which names the
+package that holds it by an entry point in the group ``facebench.schemes``.  Two points of different schemes
+bear the same name exactly when the releases define them as the same point, so exact correspondences are
+equal names (PROTOCOLS 1.1 and 1.2: the labels 1 to 24 that the data sets of one group share).
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ import csv
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from importlib.metadata import entry_points
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import UsageError
 
-__all__ = ["MAPPINGS", "SCHEMES", "Scheme", "carry", "convert", "correspondences", "get_scheme"]
+__all__ = ["MAPPINGS", "Scheme", "carry", "convert", "correspondences", "get_scheme", "scheme_names"]
 
-#: Names of the landmark schemes.
-SCHEMES = ("aflw19", "aflw21", "cofw29", "ibug68")
+BUILT_IN = ("aflw19", "aflw21", "cofw29", "ibug68")
+COLUMNS = ("index", "name", "part", "flip")
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Scheme:
     points : names of the points.
     parts : the face part of each point (``jaw``, ``left_eye``, ...).
     flip : index of each point's mirror image; applying it twice changes nothing.
-    upm_labels : the numbers that UPM's files give the points; 1 to 24 are shared by all schemes.
+    upm_labels : the numbers that UPM's files give the points; 1 to 24 are shared by all schemes, 0 is none.
     """
 
     name: str
@@ -59,29 +61,77 @@ class Scheme:
 
 
 @cache
+def _folders() -> dict[str, str | None]:
+    """Return the schemes by name: None for those built in, else the package that holds the table."""
+    found: dict[str, str | None] = dict.fromkeys(BUILT_IN)
+    for point in entry_points(group="facebench.schemes"):
+        found.setdefault(point.name, point.value)
+    return found
+
+
+def scheme_names() -> list[str]:
+    """Return the names of all landmark schemes, sorted."""
+    return sorted(_folders())
+
+
+@cache
 def get_scheme(name: str) -> Scheme:
     """Return a scheme by name.
 
     Raises
     ------
-    UsageError : the name is not one of :data:`SCHEMES`.
+    UsageError : there is none of that name, or the table that a package brings is missing or wrong.
     """
-    if name not in SCHEMES:
-        msg = f"Unknown landmark scheme '{name}'. Known schemes: {', '.join(SCHEMES)}."
+    if name not in _folders():
+        msg = f"Unknown landmark scheme '{name}'. Known schemes: {', '.join(scheme_names())}."
         raise UsageError(msg)
-    rows = _table(name)
+    package = _folders()[name]
+    if package is None:
+        return _read_scheme(name, _own_table(name))
+    try:
+        table = resources.files(package) / f"{name}.csv"
+        return _read_scheme(name, table.read_text(encoding="utf-8"))
+    except Exception as error:
+        msg = f"landmark scheme '{name}': the package '{package}' has no usable table '{name}.csv': {error}."
+        raise UsageError(msg) from error
+
+
+def _read_scheme(name: str, table: str) -> Scheme:
+    """Read a scheme; raises ValueError saying which line is wrong, and what was expected."""
+    rows = _rows(table)
+    for number, row in enumerate(rows):
+        lacking = [column for column in COLUMNS if not row.get(column)]
+        if lacking:
+            msg = f"point {number} has no '{lacking[0]}' (expected the columns {', '.join(COLUMNS)})"
+            raise ValueError(msg)
+        if row["index"] != str(number):
+            msg = f"expected index {number}, counting from 0, found '{row['index']}'"
+            raise ValueError(msg)
+    points = tuple(row["name"] for row in rows)
+    flip = tuple(int(row["flip"]) for row in rows)
+    if not points or len(set(points)) < len(points):
+        msg = "expected points with names that all differ"
+        raise ValueError(msg)
+    for k, mirror in enumerate(flip):
+        if not 0 <= mirror < len(flip) or flip[mirror] != k:
+            msg = f"the mirror image of point {k} is {mirror}, whose mirror image is not {k}"
+            raise ValueError(msg)
     return Scheme(
         name=name,
-        points=tuple(row["name"] for row in rows),
+        points=points,
         parts=tuple(row["part"] for row in rows),
-        flip=tuple(int(row["flip"]) for row in rows),
-        upm_labels=tuple(int(row["upm_label"]) for row in rows),
+        flip=flip,
+        upm_labels=tuple(int(row.get("upm_label") or 0) for row in rows),
     )
 
 
-def _table(name: str) -> list[dict[str, str]]:
+def _own_table(name: str) -> str:
     table = resources.files("facebench.geometry") / "schemes" / f"{name}.csv"
-    return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    return table.read_text(encoding="utf-8")
+
+
+def _rows(table: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(table.splitlines()))
 
 
 @cache
@@ -140,7 +190,7 @@ def convert(points: NDArray, source: str, target: str, mapping: str = "exact") -
     converted = carry(points, source, target, np.nan)
     if mapping == "approximate":
         known, wanted = get_scheme(source), get_scheme(target)
-        for row in _table("approximate"):
+        for row in _rows(_own_table("approximate")):
             near = row["ibug68"].split()
             if source == "ibug68" and row["scheme"] == target:
                 members = [known.index(name) for name in near]

@@ -13,7 +13,7 @@ from facebench.datasets.manifest import Split
 from facebench.datasets.splits import split_rows
 from facebench.errors import InvalidData
 from facebench.formats import ids_sha256
-from facebench.geometry import SCHEMES
+from facebench.geometry import scheme_names
 from tests.datasets.helpers import MANIFEST
 
 
@@ -32,7 +32,7 @@ class TestOfEveryDataset:
     def test_facts_agree_with_each_other(self, name):
         manifest = get_dataset(name).manifest
         assert manifest.name == name
-        assert {one.scheme for one in manifest.annotations.values()} <= set(SCHEMES)
+        assert {one.scheme for one in manifest.annotations.values()} <= set(scheme_names())
         assert manifest.splits["all"].count == manifest.faces
         for split in manifest.splits.values():
             assert split.sha256 is None or re.fullmatch(r"[0-9a-f]{64}", split.sha256)

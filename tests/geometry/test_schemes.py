@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from facebench.errors import UsageError
-from facebench.geometry import SCHEMES, carry, convert, correspondences, get_scheme
+from facebench.geometry import carry, convert, correspondences, get_scheme, scheme_names, schemes
 
 # PROTOCOLS 1.2: (index in aflw21, index in ibug68) of the points that both releases define alike.
 SAME_IN_AFLW21_AND_IBUG68 = (
@@ -26,7 +27,9 @@ def mirrored(name: str) -> str:
     return "_".join(SWAPPED.get(word, word) for word in name.split("_"))
 
 
-every_scheme = pytest.mark.parametrize("scheme", [get_scheme(name) for name in SCHEMES], ids=SCHEMES)
+every_scheme = pytest.mark.parametrize(
+    "scheme", [get_scheme(name) for name in scheme_names()], ids=scheme_names()
+)
 
 
 @pytest.mark.parametrize(("name", "count"), [("ibug68", 68), ("aflw21", 21)])
@@ -36,7 +39,7 @@ def test_scheme_has_as_many_points_as_its_name_says(name, count):
 
 
 def test_every_scheme_is_known_by_its_own_name():
-    assert [get_scheme(name).name for name in SCHEMES] == list(SCHEMES)
+    assert [get_scheme(name).name for name in scheme_names()] == scheme_names()
 
 
 @every_scheme
@@ -236,3 +239,65 @@ class TestConvert:
     def test_an_unknown_mapping_is_refused(self):
         with pytest.raises(UsageError, match="Unknown mapping 'near'. Known mappings: exact, approximate"):
             convert(self.points, "ibug68", "aflw21", "near")
+
+
+@pytest.fixture
+def install(tmp_path, monkeypatch):
+    """Install a package of somebody else that brings a scheme ``eyes``, for one test."""
+    monkeypatch.syspath_prepend(tmp_path)
+    caches = (schemes._folders, schemes.get_scheme)
+
+    def call(table: str | None, package: str = "lookers") -> None:
+        info = tmp_path / "lookers-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lookers\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[facebench.schemes]\neyes = {package}\nibug68 = lookers\n")
+        (tmp_path / "lookers").mkdir()
+        (tmp_path / "lookers" / "__init__.py").touch()
+        if table is not None:
+            (tmp_path / "lookers" / "eyes.csv").write_text(table)
+        for cached in caches:
+            cached.cache_clear()
+
+    yield call
+    sys.modules.pop("lookers", None)
+    for cached in caches:
+        cached.cache_clear()
+
+
+EYES = "index,name,part,flip\n0,left_eye_outer,left_eye,1\n1,right_eye_outer,right_eye,0\n2,brow,brow,2\n"
+
+
+def test_a_package_brings_a_scheme_of_its_own(install):
+    install(EYES)
+    assert "eyes" in scheme_names()
+    scheme = get_scheme("eyes")
+    assert (scheme.flip, scheme.upm_labels) == ((1, 0, 2), (0, 0, 0))
+    assert correspondences("eyes", "ibug68") == ((0, 36), (1, 45))
+
+
+def test_a_package_cannot_replace_a_scheme(install):
+    install(EYES)
+    assert len(get_scheme("ibug68")) == 68
+
+
+@pytest.mark.parametrize(
+    ("table", "package", "expected"),
+    [
+        (None, "lookers", "eyes.csv"),
+        (EYES, "absent", "No module named 'absent'"),
+        ("", "lookers", "names that all differ"),
+        (EYES.replace(",flip", ""), "lookers", "point 0 has no 'flip'"),
+        (EYES.replace("0,left", "1,left"), "lookers", "expected index 0, counting from 0, found '1'"),
+        (EYES.replace("right_eye_outer", "brow"), "lookers", "names that all differ"),
+        (EYES.replace("brow,2", "brow,0"), "lookers", "the mirror image of point 2 is 0"),
+        (EYES.replace("brow,2", "brow,9"), "lookers", "the mirror image of point 2 is 9"),
+        (EYES.replace("brow,2", "brow,two"), "lookers", "two"),
+    ],
+)
+def test_a_scheme_that_is_no_use_is_named(install, table, package, expected):
+    install(table, package)
+    with pytest.raises(UsageError, match="landmark scheme 'eyes'") as caught:
+        get_scheme("eyes")
+    assert expected in str(caught.value)
+    assert len(get_scheme("ibug68")) == 68
