@@ -112,18 +112,21 @@ def into_page(ax: plt.Axes, xy: tuple[float, float], colour: str, radius: float 
         ax.plot([xy[0] - d, xy[0] + d], [xy[1] - side * d, xy[1] + side * d], color=colour, lw=2.2, zorder=7)
 
 
-def save(figure: plt.Figure, name: str) -> None:
-    """Write a figure as a palette PNG without a date or a version in it."""
+def save(figure: plt.Figure, name: str, more: tuple[str, ...] = (), mixed: int = COLOURS) -> None:
+    """Write a figure as a palette PNG without a date or a version in it.
+
+    ``more`` are further colours to be kept exactly, ``mixed`` is how many are chosen from the picture.
+    """
     stream = io.BytesIO()
     figure.savefig(stream, dpi=DPI, metadata={"Software": None})
     plt.close(figure)
     full = Image.open(stream).convert("RGB")
     # The colours of lines and texts are few pixels among many of skin: they get their places first.
-    named = [mpl.colors.to_rgb(colour) for colour in (INK, SOFT, RED, *AXIS.values(), *PART.values())]
+    named = [mpl.colors.to_rgb(colour) for colour in (INK, SOFT, RED, *AXIS.values(), *PART.values(), *more)]
     exact = [[int(255 * (1 - share * (1 - c))) for c in rgb] for rgb in named for share in (1, 0.7, 0.4)]
-    mixed = full.quantize(COLOURS, method=Image.Quantize.MEDIANCUT).getpalette()[: 3 * COLOURS]
+    chosen = full.quantize(mixed, method=Image.Quantize.MEDIANCUT).getpalette()[: 3 * mixed]
     whites = [[grey] * 3 for grey in (255, 246, 236, 226, 214)]
-    palette = np.concatenate([whites, exact, np.reshape(mixed, (-1, 3))]).astype(np.uint8)
+    palette = np.concatenate([whites, exact, np.reshape(chosen, (-1, 3))]).astype(np.uint8)
     _, nearest = cKDTree(palette).query(np.asarray(full))
     small = Image.fromarray(nearest.astype(np.uint8), "P")
     small.putpalette(palette.ravel().tolist())
@@ -214,15 +217,22 @@ def euler() -> None:
     save(figure, "euler")
 
 
-def _outline(ax: plt.Axes, flat: np.ndarray, parts: tuple[str, ...], dot: float) -> None:
-    """Draw points and the lines that join them."""
+def part_lines(ax: plt.Axes, flat: np.ndarray, parts: tuple[str, ...], width: float) -> None:
+    """Draw the lines that join the 68 points of some parts."""
     scheme = get_scheme("ibug68")
     runs = {"nose": [range(27, 31), range(31, 36)], "mouth": [[*range(48, 60), 48], [*range(60, 68), 60]]}
     for part in parts:
         indices = scheme.part(part)
         closed = [*indices, indices[0]] if part.endswith("eye") else indices
         for run in runs.get(part, [closed]):
-            ax.plot(*flat[list(run)].T, color=PART[part], lw=0.2 * dot, alpha=0.65, zorder=3)
+            ax.plot(*flat[list(run)].T, color=PART[part], lw=width, alpha=0.65, zorder=3)
+
+
+def _outline(ax: plt.Axes, flat: np.ndarray, parts: tuple[str, ...], dot: float) -> None:
+    """Draw points and the lines that join them."""
+    part_lines(ax, flat, parts, 0.2 * dot)
+    for part in parts:
+        indices = get_scheme("ibug68").part(part)
         ax.plot(*flat[indices].T, "o", color=PART[part], ms=dot, mec="white", mew=0.8, zorder=4)
 
 
