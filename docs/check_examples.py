@@ -126,7 +126,9 @@ class Page:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
         elif head.startswith("{code-block}") and caption:
-            (self.folder / caption["name"]).write_text(body[caption.end() :], encoding="utf-8")
+            target = self.folder / caption["name"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(body[caption.end() :], encoding="utf-8")
 
     def run(self) -> None:
         text = self.path.read_text(encoding="utf-8")

@@ -14,20 +14,26 @@ if TYPE_CHECKING:
         Face,
         Predictions,
         PreparedDataset,
+        as_predictions,
         open_dataset,
         read_predictions,
         write_predictions,
     )
-    from facebench.protocols import Result, score
+    from facebench.protocols import Comparison, Explanation, Result, compare, explain, score
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
+    "Explanation",
     "Face",
     "Predictions",
     "PreparedDataset",
     "Result",
     "__version__",
+    "as_predictions",
+    "compare",
+    "explain",
     "open_dataset",
     "read_predictions",
     "score",
@@ -36,10 +42,15 @@ __all__ = [
 
 # Resolved on first use (PEP 562), so that `import facebench` and `facebench --help` load no numpy.
 _ROOMS = {
+    "Comparison": "protocols",
+    "Explanation": "protocols",
     "Face": "formats",
     "Predictions": "formats",
     "PreparedDataset": "formats",
     "Result": "protocols",
+    "as_predictions": "formats",
+    "compare": "protocols",
+    "explain": "protocols",
     "open_dataset": "formats",
     "read_predictions": "formats",
     "score": "protocols",

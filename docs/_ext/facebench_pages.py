@@ -21,8 +21,17 @@ from facebench.datasets import Manifest, get_dataset, manifest_folder
 from facebench.formats import VISIBILITY, schema
 from facebench.formats.predictions import ARRAYS, ATTRIBUTES
 from facebench.geometry import CONVENTIONS, EulerConvention, correspondences, get_scheme
-from facebench.metrics import NORMALISERS
-from facebench.protocols import BALANCED, BASELINES, LandmarkProtocol, PoseProtocol, Protocol, protocols_of
+from facebench.metrics import ENGINES, NORMALISERS
+from facebench.metrics.suites import normaliser_meaning
+from facebench.protocols import (
+    BALANCED,
+    BASELINES,
+    LandmarkProtocol,
+    PoseProtocol,
+    Protocol,
+    VisibilityProtocol,
+    protocols_of,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -31,10 +40,9 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "O": "text"}
 
 LANDMARK_FORMULAS = """
-NME_i     = 100 / |K_i| · Σ_k ‖p_ik − g_ik‖ / d_i          face i, its annotated points k
+NME_i     = 100 / |K_i| · Σ_k ‖p_ik − g_ik‖ / d_i          face i, its points k that count
 AUC@t     = mean over faces of 100 · max(0, 1 − NME_i / t)
 FR@t      = mean over faces of 100 · [NME_i > t]
-balanced  = mean over bins of (mean over the faces of the bin)
 """
 POSE_FORMULAS = """
 e_ia      = min(δ, 360° − δ),  δ = |predicted − true| mod 360°          face i, angle a
@@ -42,9 +50,23 @@ MAE a     = mean over faces of e_ia
 MAE       = mean over faces of (e_i,yaw + e_i,pitch + e_i,roll) / 3
 Geodesic  = mean over faces of γ_i,  γ_i = arccos((trace(P_i R_iᵀ) − 1) / 2)
 MAEV      = mean over faces of the mean angle between the columns of P_i and R_i
-Geodesic ≤ t: mean over faces of 100 · [γ_i ≤ t]
-balanced  = mean over bins of (mean over the faces of the bin)
+Geodesic ≤ t   = mean over faces of 100 · [γ_i ≤ t]
+Yaw class      = mean over faces of 100 · [c(predicted yaw) = c(true yaw)]
+Yaw class ± 1  = mean over faces of 100 · [|c(predicted yaw) − c(true yaw)| ≤ 1]
+                 c(y) = ⌊y / 15° + 1/2⌋, no less than −6 and no more than 6
+aligned left   = the same with Mᵀ P_i for P_i,  M = mean rotation of P_i R_iᵀ
+aligned right  = the same with P_i Mᵀ for P_i,  M = mean rotation of R_iᵀ P_i
 """
+VISIBILITY_FORMULAS = """
+v_ik        predicted probability that point k of face i is visible
+TP, FP, FN  over the points of all faces together; a point is claimed positive when 1 − v_ik ≥ s
+P(s)      = 100 · TP / (TP + FP)          R(s) = 100 · TP / (TP + FN)
+AP        = Σ (R(s) − R(next larger s)) · P(s) / 100,  over the distinct values s of 1 − v_ik
+Recall@LP = the largest R(s) with P(s) ≥ L;  0 where there is none
+interp.   = the recall at which the line from that point to the next one has precision L
+Precision, Recall, F1 = 2 TP / (2 TP + FP + FN):  claimed positive when v_ik < 0.5
+"""
+BALANCED_FORMULA = "balanced  = mean over bins of (mean over the faces of the bin)"
 
 DATASETS = sorted(path.stem for path in manifest_folder().glob("*.toml"))
 
@@ -79,13 +101,14 @@ def dataset(manifest: Manifest) -> str:
     roles = " ".join(f"--source {role.upper()}" for role in manifest.sources)
     legend = "\n".join(f"# {role.upper()}: {what}" for role, what in manifest.sources.items())
     redistribution = "allowed" if manifest.licence.redistribution else "not allowed"
+    images = f" in {manifest.images} images" if manifest.images is not None else ""
     parts = [
         f"# {manifest.title}\n\n{md(manifest.summary)}\n",
         table(
             ("", ""),
             [
                 ("name in facebench", code(manifest.name)),
-                ("faces", f"{manifest.faces} in {manifest.images} images"),
+                ("faces", f"{manifest.faces}{images}"),
                 ("home page", f"<{manifest.homepage}>"),
                 ("licence", md(manifest.licence.summary)),
                 ("redistribution", redistribution),
@@ -131,8 +154,11 @@ def dataset(manifest: Manifest) -> str:
         "## Splits\n\nThe hash is of the sorted face ids, one per line. Counts and hashes are compared "
         "whenever a complete release is prepared.\n",
         table(("split", "faces", "which", "SHA-256 of the ids"), splits, right=(1,)),
-        "## Known faults\n\nWhat is wrong or odd in the release, and what facebench does about it.\n",
     ]
+    if manifest.faults:
+        parts.append(
+            "## Known faults\n\nWhat is wrong or odd in the release, and what facebench does about it.\n"
+        )
     for fault in manifest.faults:
         count = f" ({fault.count})" if fault.count else ""
         ids = f"\n\n  {', '.join(map(code, fault.ids))}" if fault.ids else ""
@@ -150,52 +176,46 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
     key, group = one.headline
     metric = one.metric(key)
     faces = manifest.splits[one.faces]
+    drawn = "each face on its own"
+    if one.clusters is not None:
+        drawn = f"by {one.clusters}: the faces of one {one.clusters} are drawn together"
     rows = [
         ("name, version", f"`{one.name}`, version {one.version}"),
         ("dataset", f"[{manifest.title}](../../datasets/{manifest.name}.md)"),
         ("faces", f"split `{one.faces}`: {faces.count}, {md(faces.what)}"),
-    ]
-    if isinstance(one, LandmarkProtocol):
-        truth = manifest.annotations[one.annotation]
-        rows += [
-            ("ground truth", f"annotation set `{one.annotation}` in scheme `{one.scheme}`: {md(truth.what)}"),
-            ("index base", md(truth.index_base)),
-            ("normaliser", f"[`{one.normaliser}`](../../metrics.md#normalisers), of the true points"),
-        ]
-    elif isinstance(one, PoseProtocol):
-        rows += [
-            ("ground truth", md(manifest.pose)),
-            (
-                "Euler convention",
-                f"[`{one.convention}`](../../conventions.md#four-euler-conventions); "
-                f"the MAE also in {', '.join(map(code, one.also))}",
-            ),
-        ]
-    rows += [
+        *_truth(one, manifest),
         ("number to quote", f"**{md(metric.title)}, {one.groups[group]}**, in {metric.unit}"),
+        ("[intervals](../../metrics.md#intervals) resample", drawn),
         ("a predictions file needs", md(one.needs)),
     ]
-    bins = [(md(title), code(split), manifest.splits[split].count) for title, split in one.bins.items()]
     metrics = [
         (
             code(m.key),
             f"{md(m.title)}\u00a0{ARROWS[m.better]}",
             m.unit,
-            f"all, each bin, {BALANCED}" if m.binned else "all",
+            _groups(one) if m.binned else "all",
             md(m.meaning),
         )
         for m in one.metrics
     ]
-    formulas = LANDMARK_FORMULAS if isinstance(one, LandmarkProtocol) else POSE_FORMULAS
+    commands = [f"facebench score predictions.h5 --protocol {one.name}"]
+    commands.append(f"facebench compare baseline.h5 predictions.h5 --protocol {one.name}")
+    if isinstance(one, VisibilityProtocol):
+        formulas = VISIBILITY_FORMULAS.replace("LP", f"{one.level:g}P").replace("L;", f"{one.level:g} %;")
+        formulas = formulas.replace("precision L", f"precision {one.level:g} %")
+    else:
+        formulas = LANDMARK_FORMULAS if isinstance(one, LandmarkProtocol) else POSE_FORMULAS
+        formulas += BALANCED_FORMULA if one.bin_groups else ""
+        commands.append(f"facebench explain predictions.h5 --protocol {one.name}")
+    uncertain = ["## What is uncertain\n", *(f"- {md(what)}" for what in one.uncertain), ""]
     return "\n".join(
         [
             f"# {one.name}\n\n*{md(one.title)}.* {md(one.description)}\n",
-            fence(f"facebench score predictions.h5 --protocol {one.name}", "sh"),
+            fence("\n".join(commands), "sh"),
             "## Definition\n",
             table(("", ""), rows),
-            "## Bins\n\nGroups of faces that are also reported apart. The counts are those of the whole "
-            f"dataset; only the faces of split `{one.faces}` among them are scored.\n",
-            table(("title", "split", "faces"), bins, right=(2,)),
+            *_normalisers(one),
+            *_faces_apart(one, manifest),
             "## Metrics\n\n↓ lower is better, ↑ higher is better. The formulas are explained in "
             "[Metrics](../../metrics.md).\n",
             table(("key", "title", "unit", "groups", "what it measures"), metrics),
@@ -203,8 +223,101 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
             "## Sources\n",
             *(f"- {md(source)}" for source in one.sources),
             "",
+            *(uncertain if one.uncertain else ()),
         ]
     )
+
+
+def _truth(one: Protocol, manifest: Manifest) -> list[tuple[str, str]]:
+    """Return the rows of a definition that say what is compared with what."""
+    if isinstance(one, LandmarkProtocol):
+        truth = manifest.annotations[one.annotation]
+        points = {"annotated": "all annotated ones, visible or not"}.get(
+            one.counted, f"the {one.counted} ones"
+        )
+        if one.apart:
+            points += f"; under `{one.normaliser}` also the {' and the '.join(one.apart)} ones apart"
+        return [
+            ("ground truth", f"annotation set `{one.annotation}` in scheme `{one.scheme}`: {md(truth.what)}"),
+            ("index base", md(truth.index_base)),
+            ("points that count", points),
+            ("normaliser of the headline", f"[`{one.normaliser}`](../../metrics.md#normalisers)"),
+        ]
+    if isinstance(one, PoseProtocol):
+        alike = "of all faces" if one.align_by is None else f"for each {one.align_by}"
+        also = ", ".join(map(code, one.also))
+        return [
+            ("ground truth", f"pose `{one.pose}`" if one.pose else "the pose of the release"),
+            ("where it comes from", md(manifest.pose)),
+            (
+                "Euler convention",
+                f"[`{one.convention}`](../../conventions.md#four-euler-conventions)"
+                + (f"; the MAE also in {also}" if also else ""),
+            ),
+            ("alignment", f"one rotation {alike}, in extra columns" if one.aligned else "none"),
+        ]
+    if isinstance(one, VisibilityProtocol):
+        truth = manifest.annotations[one.annotation]
+        positive = " and ".join(map(code, one.positive))
+        return [
+            ("ground truth", f"visibility of `{one.annotation}` in scheme `{one.scheme}`"),
+            ("states", md(truth.visibility)),
+            (
+                "positive class",
+                f"{positive}; negative is `visible`; points in any other [state]"
+                "(../../conventions.md#visibility) do not count",
+            ),
+            ("level", f"recall is given at a precision of {one.level:g} %"),
+        ]
+    return []
+
+
+def _groups(one: Protocol) -> str:
+    subsets, bins = ["each subset"] * bool(one.subsets), ["each bin", BALANCED] * bool(one.bin_groups)
+    return ", ".join(["all", *subsets, *bins])
+
+
+def _normalisers(one: Protocol) -> list[str]:
+    if not isinstance(one, LandmarkProtocol):
+        return []
+    rows = [
+        (
+            code(name) + (", the headline" if name == one.normaliser else ""),
+            md(normaliser_meaning(name).removeprefix("divided by ")),
+            ", ".join(f"{t:g} %" for t in thresholds),
+        )
+        for name, thresholds in one.normalisers.items()
+    ]
+    return [
+        "## Normalisers\n\nWhat the distances of the points are "
+        "[divided by](../../metrics.md#normalisers), always measured on the truth.\n",
+        table(("name", "distance", "AUC and FR at"), rows),
+    ]
+
+
+def _faces_apart(one: Protocol, manifest: Manifest) -> list[str]:
+    parts = []
+    if one.yaw_bins:
+        rows = [(md(one.groups[name]), code(name)) for name in one.bin_groups]
+        parts += [
+            "## Bins\n\nGroups of faces that are also reported apart, by the size of the true yaw in "
+            f"`{one.yaw_convention}`. A bin holds its upper end, and the last one all that lies beyond.\n",
+            table(("title", "group"), rows),
+        ]
+    for heading, about, groups in (
+        ("Bins", "Groups of faces that are also reported apart.", one.bins),
+        (
+            "Subsets",
+            "Groups of faces that are also reported apart. No balanced mean is over them.",
+            one.subsets,
+        ),
+    ):
+        rows = [(md(title), code(split), manifest.splits[split].count) for title, split in groups.items()]
+        if rows:
+            about += " The counts are those of the whole dataset"
+            about += f"; only the faces of split `{one.faces}` among them are scored.\n"
+            parts += [f"## {heading}\n\n{about}", table(("title", "split", "faces"), rows, right=(2,))]
+    return parts
 
 
 def prepared_file() -> str:
@@ -259,6 +372,16 @@ def points() -> str:
         for index, name in enumerate(scheme.points)
     ]
     return table(("index", "name", "part", "mirror image", "same point in aflw21"), rows, right=(0, 3, 4))
+
+
+def engines() -> str:
+    """Return the table of the evaluation codes whose rules are known."""
+    rows = [
+        (code(name), md(engine.code), code(measure), md(rule.why))
+        for name, engine in ENGINES.items()
+        for measure, rule in engine.rules.items()
+    ]
+    return table(("engine", "whose code", "measure", "what its rule does"), rows)
 
 
 def cli() -> str:
@@ -319,6 +442,7 @@ def generate(app: Sphinx) -> None:
     write(folder, "prepared-file.md", prepared_file())
     write(folder, "conventions.md", conventions())
     write(folder, "points.md", points())
+    write(folder, "engines.md", engines())
     write(folder, "cli.md", cli())
     for page in pages:
         if not (source / f"{page}.md").is_file():

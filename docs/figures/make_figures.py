@@ -18,7 +18,14 @@ from PIL import Image
 from scipy.spatial import cKDTree
 
 from facebench.geometry import CONVENTIONS, euler_to_rotation, get_scheme, tight_box
-from facebench.metrics import EYE_NORMALISERS, area_under_ced, normalising_distance
+from facebench.metrics import (
+    EYE_NORMALISERS,
+    area_under_ced,
+    average_precision,
+    normalising_distance,
+    precision_recall,
+    recall_at_precision,
+)
 from facebench.synthetic import draw_face, head_surface, mean_head, project
 
 mpl.use("Agg")
@@ -447,6 +454,54 @@ def ced() -> None:
     save(figure, "ced")
 
 
+def recall_at_80() -> None:
+    """A small precision-recall curve: operating points, ties, and what is read off at 80 %."""
+    scores = np.array([0.95, 0.9, 0.85, 0.8, 0.75, 0.7, *[0.6] * 5, 0.5, 0.45, 0.4, 0.3, 0.2, 0.2])
+    hidden = np.array([1, 1, 1, 0, 1, 1, *(1, 1, 1, 0, 0), 1, 0, 0, 1, 0, 0], bool)
+    precision, recall, _ = precision_recall(scores, hidden)
+    best = recall_at_precision(scores, hidden)
+    between = recall_at_precision(scores, hidden, interpolated=True)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.7), sharey=True)
+    steps = np.append(0.0, recall), np.append(precision[0], precision)
+    left.fill_between(*steps, step="pre", color="#cfe0f7", zorder=2)
+    left.plot(recall, precision, color=AXIS["z"], lw=1, ls=(0, (2, 2)), zorder=4)
+    left.plot(recall, precision, "o", color=AXIS["z"], ms=5, mec="white", mew=0.7, zorder=5)
+    for x, colour, text, place in (
+        (best, RED, f"Recall@80P\n{best:.0f} %", (best - 2, 94)),
+        (between, "#8a4b00", f"interpolated\n{between:.1f} %", (between + 18, 89)),
+    ):
+        left.plot([x, x], [36, 80 if x != best else precision[recall == best].max()], color=colour, lw=1.4, zorder=4)
+        left.annotate(
+            text, (x, 80 if x != best else precision[recall == best].max()), place, color=colour, fontsize=9,
+            ha="center", va="center", zorder=6, path_effects=HALO,
+            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+        )  # fmt: skip
+    left.set_title(f"operating points; AP {average_precision(scores, hidden):.1f} %", fontsize=11, color=INK)
+    tie = np.flatnonzero(scores == 0.6)
+    for nudge, colour, text in (
+        (hidden[tie], AXIS["y"], "hidden points first"),
+        (~hidden[tie], "#b4540a", "visible points first"),
+        (None, AXIS["z"], "together, as facebench does"),
+    ):
+        apart = scores.copy()
+        if nudge is not None:
+            apart[tie] += 0.01 * nudge + 0.001 * np.arange(len(tie))
+        p, r, _ = precision_recall(apart, hidden)
+        said = f"{text}: {recall_at_precision(apart, hidden):.0f} %"
+        right.plot(r, p, "o-", color=colour, ms=4, lw=1.5, mec="white", mew=0.5, label=said, zorder=5)
+    right.legend(loc="lower left", frameon=False, fontsize=9, title="Recall@80P, five equal scores taken")
+    right.set_title("five points with one score", fontsize=11, color=INK)
+    for ax in (left, right):
+        ax.axhline(80, color=INK, lw=1.2, ls="--", zorder=3)
+        ax.set_xlim(0, 103)
+        ax.set_ylim(36, 103)
+        ax.set_xlabel("recall (%)")
+    left.set_ylabel("precision (%)")
+    left.text(2, 81, "80 %", color=INK, fontsize=9, path_effects=HALO, zorder=6)
+    figure.tight_layout(pad=0.6, w_pad=2)
+    save(figure, "recall-at-80")
+
+
 if __name__ == "__main__":
-    for draw in (axes, euler, points68, normalisers, pixels, ced):
+    for draw in (axes, euler, points68, normalisers, pixels, ced, recall_at_80):
         draw()

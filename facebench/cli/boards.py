@@ -63,8 +63,8 @@ def add(
 
     from facebench.errors import UsageError
     from facebench.formats import read_predictions
-    from facebench.leaderboard import Entry, add_result
-    from facebench.protocols import answered_protocols, score
+    from facebench.leaderboard import Entry, add_errors, add_result
+    from facebench.protocols import answered_protocols, measure, summarise
 
     read = read_predictions(predictions)
     dataset = open_for(read.dataset, data, home)
@@ -72,13 +72,16 @@ def add(
     for text in notes:
         note(f"note: {text}")
     claims = []
-    for name in names:
-        result = score(read, name, dataset, missing=missing)
+    measured = [measure(read, name, dataset, missing=missing) for name in names]
+    for one in measured:
+        result = summarise(one)
         # The parts and points of every row would make entries ten times as long for no table.
         claims.append(
             {
                 "status": "reproduced" if reproduced_by else "rescored",
-                "result": result.model_copy(update={"per_part": {}, "per_point": {}}),
+                "result": result.model_copy(
+                    update=dict.fromkeys(("per_part", "per_point", "per_yaw"), {}) | {"yaw_confusion": []}
+                ),
                 "training_data": training_data or read.training_data,
                 "source": source,
                 "command": reproduced_by,
@@ -100,6 +103,7 @@ def add(
         msg = f"{predictions}: not added to a leaderboard: {wrong}."
         raise UsageError(msg) from error
     path = add_result(folder, entry)
+    add_errors(folder, path, measured)
     click.echo(f"{path}  ({', '.join(names)})")
     note("Run 'facebench leaderboard build' to renew the pages.")
 

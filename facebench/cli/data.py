@@ -84,7 +84,8 @@ def _print_card(manifest: Manifest) -> None:
     from facebench.protocols import protocols_of
 
     click.echo(f"{manifest.title} ({manifest.name})\n\n{_wrap(manifest.summary)}")
-    click.echo(f"\n{manifest.faces} faces in {manifest.images} images. {manifest.homepage}")
+    images = f" in {manifest.images} images" if manifest.images is not None else ""
+    click.echo(f"\n{manifest.faces} faces{images}. {manifest.homepage}")
     _heading("Licence")
     click.echo(_wrap(manifest.licence.summary) + "\n\n" + manifest.licence.text.strip())
     _heading("How to obtain it")
@@ -114,7 +115,8 @@ def _print_card(manifest: Manifest) -> None:
     for name, split in manifest.splits.items():
         made.add_row(name, str(split.count), split.what)
     print_table(made)
-    _heading("Known faults")
+    if manifest.faults:
+        _heading("Known faults")
     for fault in manifest.faults:
         count = f" ({fault.count})" if fault.count else ""
         click.echo(_wrap(f"* {fault.what}{count}: {fault.handling}."))

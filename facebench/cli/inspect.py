@@ -32,8 +32,8 @@ def _open(dataset: str, home: str | None) -> PreparedDataset:
 @click.option("--faces", multiple=True, help="Id of a face to show; may be given several times.")
 @split_option
 @click.option("--worst", type=click.Path(), help="Table of 'score --per-face': show the largest errors.")
-@click.option("--metric", default="nme/box-sqrt", show_default=True, help="Error to sort --worst by.")
-@click.option("--protocol", help="Protocol of that error, where the table has several.")
+@click.option("--metric", help="Error to sort --worst by; by default that of the protocol's headline.")
+@click.option("--protocol", help="Protocol of that error; without --metric by default the table's first.")
 @set_option
 @click.option("--box", default="landmarks", show_default=True, help="Boxes to crop around.")
 @click.option(
@@ -48,7 +48,7 @@ def view(
     faces: tuple[str, ...],
     split: str | None,
     worst: str | None,
-    metric: str,
+    metric: str | None,
     protocol: str | None,
     annotation: str | None,
     box: str,
@@ -66,7 +66,7 @@ def view(
 
     from facebench.errors import UsageError
     from facebench.formats.selection import choose_annotation, choose_rows
-    from facebench.report import Sheet, contact_sheet, worst_faces, write_sheet
+    from facebench.report import Sheet, contact_sheet, headline_error, worst_faces, write_sheet
 
     if faces and (worst or split):
         msg = "--faces goes with neither --worst nor --split."
@@ -81,6 +81,8 @@ def view(
     else:
         among = choose_rows(prepared, split)
         if worst:
+            if metric is None:
+                protocol, metric = headline_error(worst, protocol)
             found = worst_faces(worst, metric, protocol)
             ranked = prepared.rows([face for face, _ in found])
             inside = np.isin(ranked, among)

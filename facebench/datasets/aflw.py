@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import partial as partial_call
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from facebench.datasets.refusals import no_release, not_used
 from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.errors import DataMissing, Faults, InvalidData, name_some
-from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress
+from facebench.formats import VISIBILITY, AnnotationSet, Content, Progress
 from facebench.geometry import euler_to_rotation, tight_box
 
 __all__ = ["DATASET", "read"]
@@ -375,10 +374,7 @@ def _content(
         licence=manifest.licence.text,
         citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
         ids=ids,
-        images=[
-            ImageFile(path, images.sizes[name], partial_call(images.read, name), images.where(name))
-            for path, name in ((path, files[path]) for path in paths)
-        ],
+        images=[images.image(files[path], path) for path in paths],
         image_of=np.array([row_of[found.paths[one]] for one in faces], np.int64),
         annotations=annotations,
         splits={},

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator, Sequence
-from functools import partial as partial_call
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
 from facebench.datasets.torch7 import read_tensor
 from facebench.errors import Faults, InvalidData, name_some
-from facebench.formats import VISIBILITY, AnnotationSet, Content, ImageFile, Progress, read_npy
+from facebench.formats import VISIBILITY, AnnotationSet, Content, Progress, read_npy
 from facebench.geometry import canonical_euler, carry, euler_to_rotation, tight_box
 
 __all__ = ["DATASET", "read"]
@@ -87,10 +86,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         licence=manifest.licence.text,
         citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
         ids=ids,
-        images=[
-            ImageFile(f"{one}.jpg", source.sizes[name], partial_call(source.read, name), source.where(name))
-            for one, name in ((one, files[one]["jpg"]) for one in ids)
-        ],
+        images=[source.image(files[one]["jpg"], f"{one}.jpg") for one in ids],
         image_of=np.arange(len(ids)),
         annotations=annotations,
         splits=split_rows(ids, manifest, _computed_splits(euler), partial=partial),

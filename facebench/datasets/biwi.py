@@ -11,7 +11,6 @@ import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial as partial_call
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +22,7 @@ from facebench.datasets.registry import Dataset, Release
 from facebench.datasets.sources import Source
 from facebench.datasets.splits import split_rows
 from facebench.errors import DataMissing, Faults, InvalidData, name_some
-from facebench.formats import Content, ImageFile, Progress, ids_sha256
+from facebench.formats import Content, Progress, ids_sha256
 from facebench.geometry import not_rotations
 
 __all__ = ["DATASET", "HEAD_MM", "Camera", "head_boxes", "read", "read_camera", "read_depth", "read_pose"]
@@ -129,10 +128,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
         citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
         ids=ids,
         images=[
-            ImageFile(
-                _inside(name, folder), source.sizes[name], partial_call(source.read, name), source.where(name)
-            )
-            for name in (frames[one]["rgb.png"] for one in ids)
+            source.image(name, _inside(name, folder)) for name in (frames[one]["rgb.png"] for one in ids)
         ],
         image_of=np.arange(len(ids)),
         annotations={},

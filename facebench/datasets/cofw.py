@@ -270,9 +270,7 @@ def _corner_boxes(boxes: Floats) -> Floats:
 def _open_mat(source: Source, name: str, progress: Progress) -> h5py.File:
     """Open a MATLAB v7.3 file and hash it; one in an archive is unpacked into a nameless temporary file."""
     stream: IO[bytes]
-    if source.held is not None:
-        stream = io.BytesIO(source.held[name])
-    elif source.archive is None:
+    if source.archive is None:
         stream = (source.path / name if source.path.is_dir() else source.path).open("rb")
     else:
         stream = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the HDF5 file)

@@ -87,7 +87,7 @@ class Split(Strict):
 
     ``ids`` lists the faces, ``union_of`` the splits it consists of, or ``exclude_splits`` those whose faces
     are left out of all of them.  Where the dataset's module computes the list by the rule, none is given.
-    Either way the outcome is checked against the count and the hash.
+    Either way the outcome is checked against the count and the hash; ``"?"`` for the hash asks for it.
     """
 
     what: str
@@ -110,14 +110,16 @@ class Fault(Strict):
 class Manifest(Strict):
     """Everything there is to know about a dataset.
 
-    ``tables`` names the CSV files beside the manifest that hold what is too long for it.
+    ``images`` is what the owners state, left out where they state none.  It is shown and not checked, since
+    of some releases there are copies with a few more or less.  ``tables`` names the CSV files beside the
+    manifest that hold what is too long for it.
     """
 
     name: str
     title: str
     summary: str
     homepage: str
-    images: int
+    images: int | None = None
     faces: int
     licence: Licence
     citations: tuple[Citation, ...]
@@ -140,6 +142,15 @@ class Manifest(Strict):
         if excluding and not self.file_hashes:
             msg = f"split '{excluding[0]}' excludes others, which needs the file {self.name}.sha256"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _splits_build_on_splits(self) -> Manifest:
+        for name, split in self.splits.items():
+            for other in (*split.union_of, *split.exclude_splits):
+                if other not in self.splits:
+                    msg = f"split '{name}' builds on a split '{other}', which is not there"
+                    raise ValueError(msg)
         return self
 
     def table(self, name: str) -> list[dict[str, str]]:

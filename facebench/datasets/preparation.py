@@ -62,7 +62,7 @@ def prepare(
             f"'facebench info {name}' says how to obtain them."
         )
         raise DataMissing(msg)
-    release = dataset.read([open_source(path) for path in sources], manifest, partial, progress)
+    release = dataset.read([open_source(path, progress) for path in sources], manifest, partial, progress)
     options: dict[str, Any] = {"images": images, "partial": partial}
     root = _image_root(release) if images == "none" else None
     notes = list(release.notes)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["read_pts"]
-
-NUMBERS = re.compile(r"\s*(\S+)\s+(\S+)\s*")
 
 
 def read_pts(data: bytes, count: int = 68) -> NDArray[np.float64]:
@@ -22,14 +18,14 @@ def read_pts(data: bytes, count: int = 68) -> NDArray[np.float64]:
     ValueError : it does not hold that many points; says what was found.
     """
     lines = data.decode("utf-8-sig").splitlines()
-    body = [line for line in lines if line.strip() and line.strip() not in ("{", "}") and ":" not in line]
-    rows = [NUMBERS.fullmatch(line) for line in body]
-    if None in rows or len(rows) != count:
-        odd = next((line for line, row in zip(body, rows, strict=True) if row is None), None)
+    body = [line for line in lines if line.strip() not in ("", "{", "}") and ":" not in line]
+    rows = [line.split() for line in body]
+    odd = next((line for line, row in zip(body, rows, strict=True) if len(row) != 2), None)
+    if odd is not None or len(rows) != count:
         found = f"the line {odd.strip()!r}" if odd is not None else f"{len(rows)} points"
         msg = f"expected {count} lines of two numbers, found {found}"
         raise ValueError(msg)
-    points = np.array([[float(row[1]), float(row[2])] for row in rows if row is not None])
+    points = np.array([[float(x), float(y)] for x, y in rows])
     if not np.isfinite(points).all():
         msg = "expected finite numbers, found NaN or infinity"
         raise ValueError(msg)

@@ -1,20 +1,22 @@
-"""Where a release lies on disk: a folder, a zip archive, or a single file, all read the same way."""
+"""Where a release lies on disk: a folder, a zip or tar archive, or a single file, all read the same way."""
 
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
+from facebench.datasets.tars import TAR, Tar
 from facebench.errors import DataMissing, InvalidData
+from facebench.formats import ImageFile, Progress, no_progress
 
 __all__ = ["Source", "open_source", "relative_names", "tree_sha256"]
 
@@ -22,10 +24,6 @@ T = TypeVar("T")
 
 # Left behind by file managers and archivers; never part of a release.
 LITTER = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
-
-# A compressed tar cannot be read here and there, so one is held in memory, up to this size.
-TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".txz")
-TAR_BYTES = 256 << 20
 
 
 @dataclass
@@ -36,16 +34,14 @@ class Source:
     ----------
     path : the folder, archive or file that the user named.
     sizes : size in bytes of every file, by its path inside, ``/`` between folders, sorted.
-    archive : the opened zip, where it is one.
+    archive : the opened zip or tar, where it is one.
     digests : SHA-256 of the files read so far.
-    held : the bytes of every file, where it is a tar.
     """
 
     path: Path
     sizes: dict[str, int]
-    archive: zipfile.ZipFile | None = field(default=None, repr=False)
+    archive: zipfile.ZipFile | Tar | None = field(default=None, repr=False)
     digests: dict[str, str] = field(default_factory=dict, repr=False)
-    held: dict[str, bytes] | None = field(default=None, repr=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self.sizes
@@ -53,9 +49,14 @@ class Source:
     def __iter__(self) -> Iterator[str]:
         return iter(self.sizes)
 
+    @cached_property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, as it was when somebody first asked."""
+        return self.path.is_dir()
+
     def where(self, name: str) -> str:
         """Return how to name a file of this source in a message."""
-        if self.path.is_dir():
+        if self.is_folder:
             return str(self.path / name)
         return str(self.path) if self.path.name == name else f"{self.path}: {name}"
 
@@ -67,29 +68,42 @@ class Source:
         InvalidData : it cannot be read; an archive whose checksum fails is named here.
         """
         try:
-            if self.held is not None:
-                data = self.held[name]
-            elif self.archive is not None:
+            if self.archive is not None:
                 data = self.archive.read(name)
             else:
-                data = (self.path / name if self.path.is_dir() else self.path).read_bytes()
-        except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+                data = (self.path / name if self.is_folder else self.path).read_bytes()
+        except (OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError) as error:
             msg = f"{self.where(name)}: cannot be read ({error}). Obtain the file again."
             raise InvalidData(msg) from error
         self.digests[name] = hashlib.sha256(data).hexdigest()
         return data
 
+    def image(self, name: str, path: str) -> ImageFile:
+        """Return an image of this source, to be stored under ``path`` as it is."""
+        return ImageFile(
+            path,
+            self.sizes[name],
+            partial(self.read, name),
+            self.where(name),
+            partial(self.digests.__getitem__, name),
+        )
 
-def open_source(path: str | Path) -> Source:
-    """Open a folder, a ``.zip`` archive, a small tar, or a single file.
+
+def open_source(path: str | Path, progress: Progress = no_progress) -> Source:
+    """Open a folder, a ``.zip`` archive, a tar, or a single file.
+
+    Parameters
+    ----------
+    progress : shows the unpacking of a compressed tar, which is done once, into a file without a name.
 
     Raises
     ------
     DataMissing : nothing is there.
     InvalidData : an archive that was cut short or is damaged.
+    FacebenchError : there is no room to unpack a tar.
     """
     root = Path(path).expanduser()
-    archive = held = None
+    archive: zipfile.ZipFile | Tar | None = None
     if root.is_dir():
         sizes = {file.relative_to(root).as_posix(): file.stat().st_size for file in _files_below(root)}
     elif root.is_file() and root.suffix.lower() == ".zip":
@@ -100,41 +114,15 @@ def open_source(path: str | Path) -> Source:
             raise InvalidData(msg) from error
         sizes = {one.filename: one.file_size for one in archive.infolist() if not one.is_dir()}
     elif root.is_file() and root.name.lower().endswith(TAR):
-        held = _read_tar(root)
-        sizes = {name: len(data) for name, data in held.items()}
+        archive = Tar(root, progress)
+        sizes = archive.sizes
     elif root.is_file():
         sizes = {root.name: root.stat().st_size}
     else:
         msg = f"{root}: no such file or folder, given as --source."
         raise DataMissing(msg)
     kept = {name: size for name, size in sorted(sizes.items()) if not is_litter(name)}
-    return Source(root, kept, archive, held=held)
-
-
-def _read_tar(root: Path) -> dict[str, bytes]:
-    """Read the regular files of a tar; one whose name would leave its folder is refused."""
-    held: dict[str, bytes] = {}
-    left = TAR_BYTES
-    try:
-        with tarfile.open(root) as tar:
-            for member in tar:
-                name = member.name.removeprefix("./")
-                if name.startswith("/") or ".." in name.split("/"):
-                    msg = f"{root}: {member.name}: the name leads out of the archive. Obtain it again."
-                    raise InvalidData(msg)
-                left -= member.size
-                if left < 0:
-                    msg = (
-                        f"{root}: more than {TAR_BYTES >> 20} MB: unpack it, and give the folder as --source."
-                    )
-                    raise InvalidData(msg)
-                # Links, devices and folders are no files of a release.
-                if member.isreg() and (stream := tar.extractfile(member)):
-                    held[name] = stream.read()
-    except (OSError, tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
-        msg = f"{root}: not a complete tar archive ({error}). It was cut short: obtain it again."
-        raise InvalidData(msg) from error
-    return held
+    return Source(root, kept, archive)
 
 
 def _files_below(root: Path) -> Iterator[Path]:
@@ -167,7 +155,8 @@ def tree_sha256(digests: dict[str, str]) -> str:
 
 def relative_names(values: Mapping[str, T]) -> dict[str, T]:
     """Name files from their common folder on, so that it does not matter where that folder lies."""
-    folders = [name.split("/")[:-1] for name in values]
-    shared = zip(min(folders, default=[]), max(folders, default=[]), strict=False)
-    depth = len(list(takewhile(lambda pair: pair[0] == pair[1], shared)))
-    return {"/".join(name.split("/")[depth:]): value for name, value in values.items()}
+    first, last = min(values, default=""), max(values, default="")
+    # What the first and the last name in order begin with, all names do.
+    same = list(takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
+    begin = first[: len(same)].rfind("/") + 1
+    return {name[begin:]: value for name, value in values.items()}

@@ -99,7 +99,7 @@ def verify_release(
     against = f"{name} {hashlib.sha256(published.encode()).hexdigest()}"
     if stamp := _remembered(stamps, paths, against, full):
         return [Check(path, "ok", since=stamp.date) for path in manifest.file_hashes]
-    opened = [open_source(path) for path in paths]
+    opened = [open_source(path, progress) for path in paths]
     seen = look_at(paths)
     found: dict[str, Check] = {}
     for source in opened:

@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial as partial_call
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +153,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
 
 def _image(one: str, source: Source, name: str) -> ImageFile:
     ending = name.rpartition(".")[2]
-    return ImageFile(
-        f"{one}.{ending}", source.sizes[name], partial_call(source.read, name), source.where(name)
-    )
+    return source.image(name, f"{one}.{ending}")
 
 
 def _splits(
@@ -191,8 +188,9 @@ def _find_subsets(
     """Find the subsets, each once, and refuse those that are not complete."""
     found: dict[str, dict[tuple[int, str], list[str]]] = {}
     for number, source in enumerate(sources):
+        above = _above(source)
         for name in source:
-            if subset := _parts(source, name)[0]:
+            if subset := _parts(above, name)[0]:
                 place = (number, name.rpartition("/")[0])
                 found.setdefault(subset, {}).setdefault(place, []).append(name)
     if not found:
@@ -227,14 +225,17 @@ def _find_subsets(
     return subsets
 
 
-def _parts(source: Source, name: str) -> tuple[str, str, str]:
-    """Split the path of a face's file into subset, face id and kind; all empty for other files.
+def _above(source: Source) -> str:
+    """Return the folders that a source stands for by its own name.
 
-    The name of the source counts as a folder: ``helen.zip`` begins with ``trainset``, and a user may give
-    ``ibug`` itself.
+    ``helen.zip`` begins with ``trainset``, and a user may give ``ibug`` itself.
     """
     path = source.path.absolute()
-    above = "/".join(path.parts[-2:]) if path.is_dir() else path.name.split(".")[0]
+    return "/".join(path.parts[-2:]) if source.is_folder else path.name.split(".")[0]
+
+
+def _parts(above: str, name: str) -> tuple[str, str, str]:
+    """Split the path of a face's file into subset, face id and kind; all empty for other files."""
     match = FACE_FILE.fullmatch(f"{above}/{name}")
     if match is None:
         return "", "", ""
@@ -257,8 +258,9 @@ def _pair(
     faults = Faults(source.where(names[0].rpartition("/")[0]))
     points: dict[str, list[str]] = {}
     images: dict[str, list[str]] = {}
+    above = _above(source)
     for name in names:
-        _, one, kind = _parts(source, name)
+        _, one, kind = _parts(above, name)
         (points if kind == "pts" else images).setdefault(one, []).append(name)
     files, left_out = {}, []
     for one in sorted({*points, *images}):

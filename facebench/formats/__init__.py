@@ -4,7 +4,7 @@ from facebench.formats.atomic import atomic_path, write_text
 from facebench.formats.content import AnnotationSet, Content, ImageFile
 from facebench.formats.home import data_home, prepared_path
 from facebench.formats.numpy_file import read_npy
-from facebench.formats.predictions import Predictions, read_predictions, write_predictions
+from facebench.formats.predictions import Predictions, as_predictions, read_predictions, write_predictions
 from facebench.formats.progress import Progress, no_progress
 from facebench.formats.reader import Face, FaceAnnotation, PreparedDataset, is_intact, open_dataset
 from facebench.formats.schema import VISIBILITY, ids_sha256
@@ -20,6 +20,7 @@ __all__ = [
     "Predictions",
     "PreparedDataset",
     "Progress",
+    "as_predictions",
     "atomic_path",
     "data_home",
     "ids_sha256",

@@ -56,12 +56,14 @@ class ImageFile:
     nbytes : its size; None where the image has to be encoded first.
     read : reads its bytes.
     where : how to name it in a message: its place on the user's disk.
+    sha256 : gives the SHA-256, in hex digits, of what was read last, where reading has hashed it already.
     """
 
     path: str
     nbytes: int | None
     read: Callable[[], bytes]
     where: str = ""
+    sha256: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import csv
 import json
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from itertools import chain
@@ -22,12 +22,12 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import FacebenchError, InvalidData
+from facebench.errors import FacebenchError, InvalidData, UsageError
 from facebench.formats.numpy_file import LazyArray, read_npy_head
 from facebench.formats.predictions import ARRAYS, ATTRIBUTES, FORMAT, VERSION
 from facebench.formats.schema import as_text, reading_hdf5
 
-__all__ = ["READERS"]
+__all__ = ["READERS", "values_of"]
 
 Values = dict[str, Any]
 
@@ -41,7 +41,7 @@ MAX_ATTRIBUTE_BYTES = 1 << 20
 IDS_PER_BYTE = 16
 
 
-def _refuse(path: Path, where: str, what: str) -> InvalidData:
+def _refuse(path: Path | str, where: str, what: str) -> InvalidData:
     return InvalidData(f"{path}: {where}: {what}. See 'Predictions file' in the documentation.")
 
 
@@ -151,7 +151,8 @@ def read_csv(path: Path) -> Iterator[Values]:
     yield values
 
 
-def _columns_to_arrays(path: Path, columns: list[str], table: list[list[str]]) -> Values:
+def _groups_of(path: Path | str, columns: Sequence[str]) -> dict[str, tuple[list[str], tuple[int, ...]]]:
+    """Return the columns of each array and its shape per face, or refuse columns that do not fit."""
     if "id" not in columns:
         raise _refuse(path, "header", "expected a column 'id'")
     points = sum(name[0] == "x" and name[1:].isdigit() for name in columns if name)
@@ -169,6 +170,11 @@ def _columns_to_arrays(path: Path, columns: list[str], table: list[list[str]]) -
     odd = sorted((wanted - Counter(columns)) + (Counter(columns) - wanted))
     if odd:
         raise _refuse(path, "header", f"columns missing or unknown: {', '.join(odd[:10])}")
+    return groups
+
+
+def _columns_to_arrays(path: Path, columns: list[str], table: list[list[str]]) -> Values:
+    groups = _groups_of(path, columns)
     place = {name: position for position, name in enumerate(columns)}
     arrays: Values = {"id": [row[place["id"]] for row in table]}
     for group, (names, shape) in groups.items():
@@ -191,6 +197,51 @@ def read_json(path: Path) -> Iterator[Values]:
     if not isinstance(values, dict):
         raise _refuse(path, "file", f"expected one JSON object, found a {type(values).__name__}")
     yield values
+
+
+def values_of(given: Any) -> Values:
+    """Return the values of predictions that are in memory.
+
+    Parameters
+    ----------
+    given : a mapping of the names in a predictions file to values; a data frame with the columns of a CSV
+        file, whose ``attrs`` hold the attributes; or an iterable of such mappings, batch after batch.
+
+    Raises
+    ------
+    InvalidData : columns are missing or unknown, or batches do not fit together.
+    UsageError : it is nothing of the kind.
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    if hasattr(given, "columns") and hasattr(given, "attrs"):
+        groups = _groups_of("data frame", [str(name) for name in given.columns])
+        arrays = {name: given[names].to_numpy(float) for name, (names, _) in groups.items()}
+        shaped = {name: arrays[name].reshape(-1, *shape) for name, (_, shape) in groups.items()}
+        return {**given.attrs, "id": [str(one) for one in given["id"]], **shaped}
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        found = type(given).__name__
+        msg = f"expected predictions, the path of a file, a mapping or a data frame, found {found}."
+        raise UsageError(msg)
+    batches = [dict(batch) for batch in given]
+    if not batches:
+        msg = "expected predictions, found no batch."
+        raise UsageError(msg)
+    joined = batches[0]
+    for number, batch in enumerate(batches):
+        same = {name: value for name, value in batch.items() if name not in (*ARRAYS, "id")}
+        first = {name: value for name, value in joined.items() if name not in (*ARRAYS, "id")}
+        if set(batch) != set(joined) or same != first:
+            msg = f"batch {number} of the predictions: expected the names and attributes of batch 0."
+            raise InvalidData(msg)
+    for name in set(joined) & set(ARRAYS):
+        try:
+            joined[name] = np.concatenate([np.asarray(batch[name]) for batch in batches])
+        except ValueError as error:
+            msg = f"batches of the predictions: '{name}' has other shapes in some of them ({error})."
+            raise InvalidData(msg) from error
+    joined["id"] = list(chain.from_iterable(batch["id"] for batch in batches))
+    return joined
 
 
 def _check_size(path: Path) -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "FORMAT",
     "VERSION",
     "Predictions",
+    "as_predictions",
     "read_predictions",
     "write_predictions",
 ]
@@ -318,6 +319,37 @@ def write_predictions(
                 file[f"/{name}"] = getattr(checked, name)
         if checked.euler is not None:
             file["/euler"].attrs["columns"] = "yaw,pitch,roll"
+
+
+def as_predictions(given: Any) -> Predictions:
+    """Return checked predictions from whatever holds them.
+
+    Parameters
+    ----------
+    given : predictions; the path of a file; a mapping of the names in a predictions file to values
+        (``dataset``, ``method``, ``id``, ``landmarks`` ...); a pandas data frame with the columns of a CSV
+        file and the attributes in its ``attrs``; or an iterable of mappings, batch after batch.
+
+    Raises
+    ------
+    InvalidData : something in them is wrong; names everything found.
+    UsageError : it is nothing of the kind.
+
+    Examples
+    --------
+    >>> import facebench
+    >>> angles = {"euler": [[10.0, 0.0, 0.0]], "euler_convention": "raw-xyz"}
+    >>> given = {"dataset": "aflw2000", "method": "mine", "id": ["image00002"], **angles}
+    >>> len(facebench.as_predictions(given))
+    1
+    """
+    from facebench.formats.importers import values_of
+
+    if isinstance(given, Predictions):
+        return given
+    if isinstance(given, (str, Path)):
+        return read_predictions(given)
+    return make_predictions("predictions", values_of(given))
 
 
 def read_predictions(path: str | Path) -> Predictions:

@@ -22,13 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.errors import FacebenchError, InvalidData, UsageError
-from facebench.geometry import get_scheme
+from facebench.geometry import VISIBILITY, get_scheme
 
 __all__ = [
     "FORMAT",
     "HEADER_BYTES",
     "VERSION",
     "VISIBILITY",
+    "Contradiction",
     "Header",
     "as_text",
     "check_references",
@@ -43,9 +44,6 @@ FORMAT = "facebench-dataset"
 VERSION = 1
 HEADER_BYTES = 512
 
-#: Visibility states of a point.
-VISIBILITY = {"unknown": 0, "visible": 1, "occluded": 2, "hidden": 3}
-
 HEADER = re.compile(rb"\S+ \d+ \S+\nsha256 [0-9a-f]{64} without (?P<begin>\d{1,18}) to (?P<end>\d{1,18})\n")
 BLOCK = 1 << 20
 
@@ -53,6 +51,14 @@ ROOT_ATTRIBUTES = ("format", "version", "dataset", "licence", "citation", "prove
 
 # The kinds are numpy's: i integer, u unsigned, f float, O and S text.
 TEXT = "OS"
+
+
+class Contradiction(InvalidData):
+    """An array that contradicts the schema; ``what`` is the message without advice for a file's reader."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} Prepare the dataset again with 'facebench prepare'.")
+        self.what = what
 
 
 @dataclass(frozen=True)
@@ -194,11 +200,8 @@ def _describe(field: Field, sizes: Mapping[str, int]) -> str:
     return f"shape ({shape}) of {kind} ({field.meaning})"
 
 
-def _wrong(path: Path, where: str, expected: str, found: str) -> InvalidData:
-    return InvalidData(
-        f"{path}: {where}: expected {expected}, found {found}. "
-        f"Prepare the dataset again with 'facebench prepare'."
-    )
+def _wrong(path: Path, where: str, expected: str, found: str) -> Contradiction:
+    return Contradiction(f"{path}: {where}: expected {expected}, found {found}.")
 
 
 @contextmanager

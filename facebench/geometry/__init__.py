@@ -23,6 +23,7 @@ from facebench.geometry.rotations import (
 )
 from facebench.geometry.schemes import (
     MAPPINGS,
+    VISIBILITY,
     Scheme,
     carry,
     convert,
@@ -35,6 +36,7 @@ __all__ = [
     "CONVENTIONS",
     "MAPPINGS",
     "RECIPES",
+    "VISIBILITY",
     "EulerConvention",
     "Scheme",
     "box_size",

@@ -19,7 +19,19 @@ from numpy.typing import NDArray
 
 from facebench.errors import UsageError
 
-__all__ = ["MAPPINGS", "Scheme", "carry", "convert", "correspondences", "get_scheme", "scheme_names"]
+__all__ = [
+    "MAPPINGS",
+    "VISIBILITY",
+    "Scheme",
+    "carry",
+    "convert",
+    "correspondences",
+    "get_scheme",
+    "scheme_names",
+]
+
+#: The states of a point: occluded has a position, hidden has none.
+VISIBILITY = {"unknown": 0, "visible": 1, "occluded": 2, "hidden": 3}
 
 BUILT_IN = ("aflw19", "aflw21", "cofw29", "ibug68")
 COLUMNS = ("index", "name", "part", "flip")
@@ -80,7 +92,8 @@ def get_scheme(name: str) -> Scheme:
 
     Raises
     ------
-    UsageError : there is none of that name, or the table that a package brings is missing or wrong.
+    UsageError : there is none of that name, or the package that brings it cannot be loaded, or its table is
+        missing or wrong.
     """
     if name not in _folders():
         msg = f"Unknown landmark scheme '{name}'. Known schemes: {', '.join(scheme_names())}."
@@ -89,8 +102,12 @@ def get_scheme(name: str) -> Scheme:
     if package is None:
         return _read_scheme(name, _own_table(name))
     try:
-        table = resources.files(package) / f"{name}.csv"
-        return _read_scheme(name, table.read_text(encoding="utf-8"))
+        folder = resources.files(package)
+    except Exception as error:
+        msg = f"landmark scheme '{name}': the package '{package}' that brings it cannot be loaded: {error}."
+        raise UsageError(msg) from error
+    try:
+        return _read_scheme(name, (folder / f"{name}.csv").read_text(encoding="utf-8"))
     except Exception as error:
         msg = f"landmark scheme '{name}': the package '{package}' has no usable table '{name}.csv': {error}."
         raise UsageError(msg) from error
@@ -109,8 +126,11 @@ def _read_scheme(name: str, table: str) -> Scheme:
             raise ValueError(msg)
     points = tuple(row["name"] for row in rows)
     flip = tuple(int(row["flip"]) for row in rows)
-    if not points or len(set(points)) < len(points):
-        msg = "expected points with names that all differ"
+    if not points:
+        msg = "expected a line for each point, found none"
+        raise ValueError(msg)
+    if twice := [point for k, point in enumerate(points) if point in points[:k]]:
+        msg = f"expected points with names that all differ, found '{twice[0]}' twice"
         raise ValueError(msg)
     for k, mirror in enumerate(flip):
         if not 0 <= mirror < len(flip) or flip[mirror] != k:

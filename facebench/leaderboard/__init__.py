@@ -10,12 +10,14 @@ from facebench.leaderboard.entries import (
     slug,
 )
 from facebench.leaderboard.render import check_pages, render_pages
+from facebench.leaderboard.ties import add_errors
 
 __all__ = [
     "Entry",
     "Reported",
     "Scored",
     "Value",
+    "add_errors",
     "add_result",
     "check_pages",
     "load_entries",

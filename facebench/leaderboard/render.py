@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facebench.datasets import dataset_names, get_dataset
-from facebench.leaderboard.entries import Entry, Reported, Scored, load_entries
+from facebench.leaderboard.entries import Entry, Reported, Scored, load_entries, slug
+from facebench.leaderboard.ties import HeadlineErrors, errors_path, read_errors, tied
 from facebench.protocols import ALL, BALANCED, Protocol, protocols_of
 
 __all__ = ["check_pages", "render_pages"]
@@ -38,6 +40,9 @@ class Row:
     key: float
     ranked: bool
     notes: list[str]
+    claim: Scored | None = None
+    errors: HeadlineErrors | None = None
+    place: int = 0
     rank: str = "–"
     marks: list[int] = field(default_factory=list)
 
@@ -77,7 +82,9 @@ def render_pages(folder: Path) -> dict[Path, str]:
         if not entries:
             continue
         manifest = get_dataset(name).manifest
-        tables = [_table(protocol, entries) for protocol in protocols_of(name)]
+        paths = {one.method: folder / "entries" / name / f"{slug(one.method)}.json" for one in entries}
+        errors = {method: read_errors(errors_path(folder, path)) for method, path in paths.items()}
+        tables = [_table(protocol, entries, errors) for protocol in protocols_of(name)]
         page = environment.get_template("dataset.md.j2").render(manifest=manifest, tables=tables)
         pages[Path(f"{name}.md")] = page
         overview.append((manifest, tables))
@@ -98,7 +105,9 @@ def check_pages(folder: Path) -> list[str]:
     return stale
 
 
-def _table(protocol: Protocol, entries: list[Entry]) -> Table:
+def _table(
+    protocol: Protocol, entries: list[Entry], errors: Mapping[str, Mapping[str, HeadlineErrors]]
+) -> Table:
     rows, apart = [], []
     for entry in entries:
         for claim in entry.results:
@@ -108,8 +117,10 @@ def _table(protocol: Protocol, entries: list[Entry]) -> Table:
                 apart.append(_apart(entry, claim, protocol))
             else:
                 rows.append(_row(protocol, entry, claim))
+                rows[-1].errors = errors[entry.method].get(protocol.name) if rows[-1].claim else None
     rows.sort(key=lambda row: (row.key, row.method.lower(), row.status, row.values))
     _rank(rows)
+    _share_places(protocol, rows)
     # A column that no row fills says nothing; the headline stays.
     filled = [j for j in range(len(protocol.board)) if j == 0 or any(row.values[j] for row in rows)]
     for row in rows:
@@ -160,6 +171,7 @@ def _row(protocol: Protocol, entry: Entry, claim: Reported | Scored) -> Row:
         key=float("inf") if headline is None else sign * headline,
         ranked=ranked and headline is not None,
         notes=notes,
+        claim=claim if isinstance(claim, Scored) else None,
     )
 
 
@@ -206,7 +218,21 @@ def _rank(rows: list[Row]) -> None:
     for count, row in enumerate((row for row in rows if row.ranked), start=1):
         if row.key != last:
             place, last = count, row.key
-        row.rank = str(place)
+        row.place, row.rank = place, str(place)
+
+
+def _share_places(protocol: Protocol, rows: list[Row]) -> None:
+    """Show the places that a computed row cannot be told from: those of the rows it does not differ from."""
+    scored = [row for row in rows if row.ranked and row.claim]
+    spans = {id(row): {row.place} for row in scored}
+    claims = [row.claim for row in scored if row.claim]
+    for i, j in tied(protocol, claims, [row.errors for row in scored]):
+        for one, other in ((scored[i], scored[j]), (scored[j], scored[i])):
+            spans[id(one)].add(other.place)
+            one.notes.append(escape(f"Not significantly different from {other.method}."))
+    for row in scored:
+        low, high = min(spans[id(row)]), max(spans[id(row)])
+        row.rank = str(low) if low == high else f"{low}–{high}"
 
 
 def _number_notes(rows: list[Row]) -> list[str]:
@@ -230,6 +256,6 @@ def _legend(protocol: Protocol, board: list[tuple[str, str]]) -> list[str]:
     metrics = dict.fromkeys(protocol.metric(key) for key, _ in board)
     legend = [f"**{metric.title}**, in {metric.unit}: {metric.meaning}." for metric in metrics]
     if any(group == BALANCED for _, group in board):
-        bins = ", ".join(protocol.bins)
+        bins = ", ".join(protocol.groups[name] for name in protocol.bin_groups)
         legend.append(f"**balanced**: the mean of the means over {bins}, so that each counts the same.")
     return legend

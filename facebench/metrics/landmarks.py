@@ -25,17 +25,33 @@ __all__ = [
 
 Floats = NDArray[np.float64]
 
-#: The eye distances: from the mean of the first group of points to the mean of the second.
+
+def _contour(eye: str) -> tuple[str, ...]:
+    names = ("outer", "top_outer", "top_inner", "inner", "bottom_inner", "bottom_outer")
+    return tuple(f"{eye}_{name}" for name in names)
+
+
+#: The eye distances: from the mean of the first group of points to the mean of the second.  A group names
+#: points, or a face part for all of its points.
 EYE_NORMALISERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # outer corners: HRNet, PIPNet, mmpose, STAR "ocular", SPIGA "corners"
     "corners": (("left_eye_outer",), ("right_eye_outer",)),
-    # all contour points of each eye: the 300W "inter-pupil" papers, SPIGA "pupils"
-    "pupils6": (("left_eye",), ("right_eye",)),
-    # the two corners of each eye: images_framework "pupils" on 68 points
+    # the six contour points of each eye of ibug68: the 300W "inter-pupil" papers, SPIGA "pupils"
+    "pupils6": (_contour("left_eye"), _contour("right_eye")),
+    # the two corners of each eye: images_framework "pupils" on 68 and 21 points
     "pupils-corners": (
         ("left_eye_outer", "left_eye_inner"),
         ("right_eye_inner", "right_eye_outer"),
     ),
+    # the four contour points of each eye of cofw29, not the pupil: images_framework "pupils" on COFW
+    "pupils-contour": (
+        ("left_eye_outer", "left_eye_inner", "left_eye_top", "left_eye_bottom"),
+        ("right_eye_inner", "right_eye_outer", "right_eye_top", "right_eye_bottom"),
+    ),
+    # every point of each eye: faces_framework, so 6 points of ibug68, 5 of cofw29 and 3 of aflw21
+    "pupils-part": (("left_eye",), ("right_eye",)),
+    # the annotated pupils: RCPR, STAR "pupil"
+    "pupils-annotated": (("left_pupil",), ("right_pupil",)),
 }
 
 #: The sizes of a box of width w and height h.

@@ -39,9 +39,12 @@ def _landmarks(annotation: str, title: str, description: str) -> LandmarkProtoco
         sources=LANDMARK_SOURCES,
         annotation=annotation,
         scheme="ibug68",
-        normaliser="box-sqrt",
-        also=("box-height", "box-diagonal", "box-max", "corners", "pupils6", "pupils-corners"),
-        thresholds=(6, 7),
+        normalisers={
+            "box-sqrt": (6, 7),
+            **dict.fromkeys(
+                ("box-height", "box-diagonal", "box-max", "corners", "pupils6", "pupils-corners"), ()
+            ),
+        },
     )
 
 

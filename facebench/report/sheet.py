@@ -18,11 +18,12 @@ from facebench.formats import VISIBILITY, PreparedDataset, atomic_path
 from facebench.formats.selection import choose_annotation, choose_boxes
 from facebench.geometry import rotation_to_euler
 from facebench.geometry.crops import crop_transform, cut, has_area, transform_points
+from facebench.protocols import get_protocol
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-__all__ = ["Sheet", "contact_sheet", "worst_faces", "write_sheet"]
+__all__ = ["Sheet", "contact_sheet", "headline_error", "worst_faces", "write_sheet"]
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -95,19 +96,7 @@ def worst_faces(path: str | Path, error: str, protocol: str | None = None) -> li
     InvalidData : it is not such a table.
     UsageError : it has not that error or protocol, or several protocols have it and none was named.
     """
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if reader.fieldnames != ["protocol", "id", "error", "value"]:
-                msg = f"{path}: expected the columns protocol, id, error, value of 'score --per-face'."
-                raise InvalidData(msg)
-            table = [(row["protocol"], row["id"], row["error"], float(row["value"])) for row in reader]
-    except (UnicodeDecodeError, csv.Error, ValueError, TypeError) as reason:
-        msg = f"{path}: not a table as 'facebench score --per-face' writes it ({reason})."
-        raise InvalidData(msg) from reason
-    except OSError as reason:
-        msg = f"{path}: cannot be read ({reason.strerror}). 'facebench score --per-face FILE' writes it."
-        raise DataMissing(msg) from reason
+    table = _read_errors(path)
     having = [row for row in table if row[2] == error]
     named = sorted({row[0] for row in having})
     if not having:
@@ -122,6 +111,47 @@ def worst_faces(path: str | Path, error: str, protocol: str | None = None) -> li
         raise UsageError(msg)
     found = [(row[1], row[3]) for row in having if protocol in (None, row[0]) and not np.isnan(row[3])]
     return sorted(found, key=lambda face: (-face[1], face[0]))
+
+
+def headline_error(path: str | Path, protocol: str | None = None) -> tuple[str, str]:
+    """Return the first protocol of such a table whose headline is an error of single faces, and that error.
+
+    Parameters
+    ----------
+    protocol : the only one to look at.
+
+    Raises
+    ------
+    UsageError : there is none; the error has to be named.
+    """
+    present = dict.fromkeys((row[0], row[2]) for row in _read_errors(path))
+    for name in dict.fromkeys(name for name, _ in present if protocol in (None, name)):
+        known = get_protocol(name)
+        column = known.metric(known.headline[0]).column
+        if (name, column) in present:
+            return name, column
+    errors = ", ".join(dict.fromkeys(error for _, error in present)) or "none"
+    msg = (
+        f"{path}: no headline of {protocol or 'any protocol'} by face. Name an error with --metric: {errors}."
+    )
+    raise UsageError(msg)
+
+
+def _read_errors(path: str | Path) -> list[tuple[str, str, str, float]]:
+    """Read protocol, id, error and value of each line of such a table."""
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            if reader.fieldnames != ["protocol", "id", "error", "value"]:
+                msg = f"{path}: expected the columns protocol, id, error, value of 'score --per-face'."
+                raise InvalidData(msg)
+            return [(row["protocol"], row["id"], row["error"], float(row["value"])) for row in reader]
+    except (UnicodeDecodeError, csv.Error, ValueError, TypeError) as reason:
+        msg = f"{path}: not a table as 'facebench score --per-face' writes it ({reason})."
+        raise InvalidData(msg) from reason
+    except OSError as reason:
+        msg = f"{path}: cannot be read ({reason.strerror}). 'facebench score --per-face FILE' writes it."
+        raise DataMissing(msg) from reason
 
 
 def write_sheet(target: str | Path, picture: Picture) -> None:

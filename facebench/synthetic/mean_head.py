@@ -14,14 +14,24 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
+from facebench.errors import UsageError, name_some
 from facebench.geometry.schemes import get_scheme
 
 __all__ = ["mean_head"]
 
 
 def mean_head(scheme: str = "ibug68") -> NDArray[np.float64]:
-    """Return the (K, 3) points of a landmark scheme on the mean head, in millimetres."""
+    """Return the (K, 3) points of a landmark scheme on the mean head, in millimetres.
+
+    Raises
+    ------
+    UsageError : the head lacks a point of the scheme.
+    """
     table = resources.files("facebench.synthetic").joinpath("mean_head.csv")
     rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
     named = {row["name"]: [float(row[axis]) for axis in "xyz"] for row in rows}
-    return np.array([named[point] for point in get_scheme(scheme).points])
+    points = get_scheme(scheme).points
+    if lacking := [point for point in points if point not in named]:
+        msg = f"The mean head lacks points of the scheme '{scheme}': {name_some(lacking)}."
+        raise UsageError(msg)
+    return np.array([named[point] for point in points])

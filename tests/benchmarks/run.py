@@ -1,7 +1,7 @@
 """Speed and memory as ratios to a floor or to a peer's algorithm, measured in one run.
 
-    python tests/benchmarks/run.py                     # all, on genuine data where FACEBENCH_TEST_DATA is set
-    python tests/benchmarks/run.py scoring bootstrap   # some
+    python -m tests.benchmarks.run                     # all, on genuine data where FACEBENCH_TEST_DATA is set
+    python -m tests.benchmarks.run scoring bootstrap   # some
 
 Each case times what facebench does and what it is held against in turn, A B A B, and reports the median of
 the ratios pair by pair, which holds when the machine's speed drifts.  Absolute times are for orientation.
@@ -9,97 +9,19 @@ the ratios pair by pair, which holds when the machine's speed drifts.  Absolute 
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
-
-@dataclass(frozen=True)
-class Case:
-    """Two callables to compare.
-
-    ``aim`` is the ratio ours / theirs to stay under; for a peer that we must beat it is below 1.
-    """
-
-    name: str
-    against: str
-    ours: Callable[[], object]
-    theirs: Callable[[], object]
-    aim: float
-    pairs: int = 7
-
-
-@dataclass(frozen=True)
-class Measured:
-    case: Case
-    ratio: float
-    ours: float
-    theirs: float
-
-
-def measure(case: Case) -> Measured:
-    case.ours(), case.theirs()  # warm caches, imports and files
-    times = np.array([(_seconds(case.ours), _seconds(case.theirs)) for _ in range(case.pairs)])
-    ours, theirs = np.median(times, axis=0)
-    return Measured(case, float(np.median(times[:, 0] / times[:, 1])), ours, theirs)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    call()
-    return time.perf_counter() - begin
-
-
-@contextmanager
-def release(faces: int = 300) -> Iterator[list[Path]]:
-    """Yield the sources of AFLW2000-3D: genuine where they are at hand, else drawn."""
-    genuine = os.environ.get("FACEBENCH_TEST_DATA")
-    if genuine:
-        raw = Path(genuine) / "raw"
-        yield [raw / "AFLW2000-3D.zip", raw / "AFLW2000-3D-Reannotated.pts68.npy"]
-        return
-    from facebench.synthetic import write_aflw2000_tree
-
-    with tempfile.TemporaryDirectory() as folder:
-        write_aflw2000_tree(Path(folder), faces=faces, seed=0)
-        yield [Path(folder)]
-
-
-def prepare_cases() -> Iterator[Case]:
-    """Prepare AFLW2000-3D, against reading, hashing and loadmat-ing the same files once."""
-    from scipy.io import loadmat
-
-    from facebench.datasets import open_source, prepare
-
-    with release() as sources, tempfile.TemporaryDirectory() as folder:
-
-        def floor() -> None:
-            source = open_source(sources[0])
-            for name in source:
-                data = source.read(name)  # reads and hashes
-                if name.endswith(".mat"):
-                    loadmat(io.BytesIO(data))
-            for other in sources[1:]:
-                hashlib.sha256(other.read_bytes())
-
-        target = Path(folder) / "aflw2000.h5"
-        yield Case(
-            "prepare aflw2000",
-            "read, hash and loadmat its files",
-            lambda: prepare("aflw2000", sources, target, partial=True),
-            floor,
-            aim=1.3,
-        )
+from tests.benchmarks import releases
+from tests.benchmarks.measuring import Amount, Case, describe
+from tests.benchmarks.metric_cases import gather_cases, streaming_cases, table_cases
+from tests.benchmarks.prepare_cases import memory_cases, prepare_cases
 
 
 def decode_cases() -> Iterator[Case]:
@@ -109,7 +31,7 @@ def decode_cases() -> Iterator[Case]:
     import facebench
     from facebench.datasets import prepare
 
-    with release() as sources, tempfile.TemporaryDirectory() as folder:
+    with releases.aflw2000() as sources, tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "aflw2000.h5"
         prepare("aflw2000", sources, target, partial=True)
         dataset = facebench.open_dataset(target)
@@ -200,7 +122,7 @@ def loader_cases() -> Iterator[Case]:
     from facebench.datasets import prepare
     from facebench.formats.torch_dataset import FaceCrops
 
-    with release() as sources, tempfile.TemporaryDirectory() as folder:
+    with releases.aflw2000() as sources, tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "aflw2000.h5"
         prepare("aflw2000", sources, target, partial=True)
         dataset = facebench.open_dataset(target)
@@ -234,11 +156,15 @@ def startup_cases() -> Iterator[Case]:
     )
 
 
-CASES: dict[str, Callable[[], Iterator[Case]]] = {
+CASES: dict[str, Callable[[], Iterator[Case | Amount]]] = {
     "prepare": prepare_cases,
+    "memory": memory_cases,
     "decode": decode_cases,
     "scoring": scoring_cases,
     "bootstrap": bootstrap_cases,
+    "streaming": streaming_cases,
+    "table": table_cases,
+    "gather": gather_cases,
     "startup": startup_cases,
 }
 if find_spec("torch"):
@@ -248,15 +174,10 @@ if find_spec("torch"):
 def main(names: list[str]) -> None:
     genuine = bool(os.environ.get("FACEBENCH_TEST_DATA"))
     print(f"numpy {np.__version__}, {os.cpu_count()} cores, {'genuine' if genuine else 'drawn'} faces\n")
-    print(f"{'case':55} {'against':36} {'ratio':>8} {'aim':>8} {'ours':>10} {'theirs':>10}")
+    print(f"{'case':58} {'against':36} {'ratio':>8} {'aim':>8} {'ours':>11} {'theirs':>11}")
     for name in names or CASES:
         for case in CASES[name]():
-            done = measure(case)
-            print(
-                f"{case.name:55} {case.against:36} {done.ratio:8.3f} {case.aim:8.3f} "
-                f"{done.ours * 1e3:7.1f} ms {done.theirs * 1e3:7.1f} ms",
-                flush=True,
-            )
+            print(describe(case), flush=True)
 
 
 if __name__ == "__main__":

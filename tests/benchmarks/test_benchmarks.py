@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.benchmarks import run
+from tests.benchmarks import measuring, metric_cases, run
 
 
 def test_the_scores_compared_are_the_same_scores():
@@ -21,9 +21,24 @@ def test_the_images_compared_are_the_same_images(monkeypatch):
             assert np.array_equal(ours, theirs[..., ::-1])
 
 
+def test_the_streamed_numbers_are_those_of_the_numpy_pass():
+    case, _ = metric_cases.streaming_cases(faces=300, batch=50)
+    assert case.ours()["nme/box-sqrt"] == pytest.approx(case.theirs())
+
+
+def test_the_tables_compared_are_the_same_table():
+    table = metric_cases.Table(40)
+    np.testing.assert_allclose(table.ours(5), table.theirs(5), rtol=1e-9)
+
+
+def test_what_is_done_once_is_not_scaled():
+    case = measuring.Case("a", "b", lambda: None, lambda: None, 1.0, pairs=1, scale=1e6, once=lambda: None)
+    assert measuring.measure(case).theirs < 10
+
+
 def test_a_case_is_measured():
-    measured = run.measure(
-        run.Case("a", "b", lambda: sum(range(1000)), lambda: sum(range(1000)), 2.0, pairs=3)
+    measured = measuring.measure(
+        measuring.Case("a", "b", lambda: sum(range(1000)), lambda: sum(range(1000)), 2.0, pairs=3)
     )
     assert measured.ratio > 0
     assert measured.ours > 0

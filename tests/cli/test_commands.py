@@ -112,6 +112,22 @@ def test_score_writes_the_errors_of_every_face(run, drawn, predictions, tmp_path
     assert max(float(row["value"]) for row in rows) < 1e-6
 
 
+def test_view_shows_the_worst_by_the_headline_of_the_table(run, drawn, predictions, tmp_path):
+    table, shown = tmp_path / "f.csv", tmp_path / "s.png"
+    given = ("--data", drawn, "--protocol", "aflw2000/pose", "--per-face", table)
+    assert run("score", predictions, *given).code == 0
+    with table.open() as file:
+        errors = {
+            row["id"]: float(row["value"]) for row in csv.DictReader(file) if row["error"] == "mae/raw-xyz"
+        }
+    done = run("view", drawn, "--worst", table, "--count", 3, "-o", shown, "--json")
+    faces = json.loads(done.out)["faces"]
+    assert faces == sorted(errors, key=lambda one: (-errors[one], one))[:3]
+    refused = run("view", drawn, "--worst", table, "--protocol", "aflw2000/landmarks-original", "-o", shown)
+    assert refused.code == 2
+    assert "no headline of aflw2000/landmarks-original by face. Name an error with --metric" in refused.err
+
+
 def test_check_passes_and_fails(run, drawn, predictions, tmp_path):
     assert "good for aflw2000/pose" in run("check", predictions, "--data", drawn).out
     dataset = facebench.open_dataset(drawn)

@@ -133,6 +133,44 @@ class TestSplits:
             "both": [1, 3, 4],
         }
 
+    @pytest.fixture
+    def manifest(self, tmp_path):
+        """Make a manifest with the facts of some splits."""
+
+        def call(splits):
+            (tmp_path / "thirds.toml").write_text(
+                re.sub(r"(?s)\[splits\..*", splits, MANIFEST), encoding="utf-8"
+            )
+            return load_manifest(tmp_path / "thirds.toml")
+
+        return call
+
+    @pytest.mark.parametrize("partial", [False, True])
+    def test_a_split_that_follows_from_nothing_is_not_all_faces(self, manifest, partial):
+        loose = manifest('[splits.all]\nwhat = "all"\ncount = 2\n[splits.front]\nwhat = "some"\ncount = 2\n')
+        with pytest.raises(
+            InvalidData, match="thirds: nothing says which faces are in the split 'front': it needs 'ids'"
+        ):
+            split_rows(["left", "right"], loose, {}, partial=partial)
+        found = split_rows(["left", "right"], loose, {"front": np.array([0, 1])}, partial=partial)
+        assert list(found) == ["all", "front"]
+
+    def test_a_computed_split_that_the_manifest_lacks_is_named(self, manifest):
+        bare = manifest('[splits.all]\nwhat = "all"\ncount = 1\n')
+        with pytest.raises(InvalidData, match="computes a split 'frnt', the manifest has only all"):
+            split_rows(["left"], bare, {"frnt": np.array([0])}, partial=True)
+
+    def test_hashes_that_are_asked_for_are_told_all_at_once(self, manifest):
+        text = "".join(f'[splits.{one}]\nwhat = "x"\ncount = 1\nsha256 = "?"\n' for one in ("all", "some"))
+        asking, rows = manifest(text), {"some": np.array([0])}
+        with pytest.raises(InvalidData) as error:
+            split_rows(["left"], asking, rows, partial=False)
+        for name in ("all", "some"):
+            assert f'\n  [splits.{name}] sha256 = "{ids_sha256(["left"])}"\n' in str(error.value)
+        assert list(split_rows(["left"], asking, rows, partial=True)) == ["all", "some"]
+        with pytest.raises(InvalidData, match="split 'all': expected 1 faces, found 2 hashing to"):
+            split_rows(["left", "right"], asking, rows, partial=False)
+
 
 class TestOfSomebodyElse:
     @pytest.fixture
@@ -161,6 +199,9 @@ class TestOfSomebodyElse:
         assert manifest.title == "Thirds"
         assert manifest.file_hashes == {"thirds/a b.png": "0" * 64}
         assert manifest.published_ids == {"a b"}
+
+    def test_without_a_number_of_images(self, load):
+        assert load(MANIFEST.replace("images = 1\n", "")).images is None
 
     def test_without_hashes(self, load):
         assert load(MANIFEST).file_hashes == {}
@@ -199,6 +240,12 @@ class TestOfSomebodyElse:
         message = refused('colour = "red"\n' + MANIFEST.replace("faces = 2", "").replace('pose = "none"', ""))
         for key in ("colour", "faces", "pose"):
             assert f"\n  {key}: " in message
+
+    @pytest.mark.parametrize("key", ["union_of", "exclude_splits"])
+    def test_a_split_that_builds_on_an_absent_one(self, load, key):
+        text = f'{MANIFEST}[splits.more]\nwhat = "more"\ncount = 2\n{key} = ["all", "some"]\n'
+        with pytest.raises(InvalidData, match="split 'more' builds on a split 'some', which is not there"):
+            load(text, f"{'0' * 64}  one.png\n")
 
     def test_text_that_is_no_toml(self, refused):
         assert "not valid TOML" in refused(MANIFEST + "\n[[[")

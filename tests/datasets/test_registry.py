@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from facebench.datasets import dataset_names, get_dataset, prepare
-from facebench.errors import UsageError
+from facebench.cli import main
+from facebench.datasets import dataset_names, get_dataset, prepare, registry
+from facebench.errors import InvalidData, UsageError
 from facebench.formats import open_dataset
 from tests.datasets.helpers import MODULE
 
@@ -64,3 +67,28 @@ def test_a_broken_package_does_not_take_the_others_with_it(install, point, modul
     install([point], broken_module=module)
     assert get_dataset("aflw2000").manifest.title == "AFLW2000-3D"
     assert "aflw2000" in dataset_names()
+
+
+def test_without_a_number_of_images_and_faults_info_says_nothing_of_them(thirds, capsys, monkeypatch):
+    manifest = get_dataset("thirds").manifest
+    for images, said in ((1, "2 faces in 1 images. "), (None, "2 faces. ")):
+        changed = manifest.model_copy(update={"images": images})
+        monkeypatch.setattr(registry, "load_manifest", lambda path, one=changed: one)
+        with pytest.raises(SystemExit, match="0"):
+            main(["info", "thirds"])
+        text = capsys.readouterr().out
+        assert said in text
+        assert "Known faults" not in text
+
+
+def test_an_array_that_does_not_fit_is_the_fault_of_the_module(thirds, tmp_path, monkeypatch):
+    right = get_dataset("thirds")
+
+    def read(*given):
+        release = right.read(*given)
+        return replace(release, content=replace(release.content, boxes={"head": np.zeros((2, 3))}))
+
+    monkeypatch.setattr("facebench.datasets.preparation.get_dataset", lambda name: replace(right, read=read))
+    with pytest.raises(InvalidData, match=r"/boxes/head: expected shape \(2, 4\).* read") as error:
+        prepare("thirds", [thirds], tmp_path / "thirds.h5")
+    assert str(error.value).endswith(" The module that reads 'thirds' gives it so, and must be corrected.")

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from facebench.formats import read_predictions, write_predictions
+from facebench.errors import InvalidData, UsageError
+from facebench.formats import Predictions, as_predictions, read_predictions, write_predictions
 from facebench.geometry import euler_to_rotation
 from tests.formats import wire
 
@@ -250,3 +252,87 @@ def test_any_text_survives(ids, method):
     with tempfile.TemporaryDirectory() as folder:
         assert_holds(read_predictions(save(Path(folder) / "p.h5", values)), values)
         assert_holds(read_predictions(wire.write(Path(folder) / "p.json", values)), values)
+
+
+# --- Predictions in memory
+
+
+GIVEN = {"dataset": "aflw2000", "method": "mine", "scheme": "ibug68", "euler_convention": "raw-xyz"}
+
+
+def in_memory(faces: int = 5) -> dict[str, object]:
+    generator = np.random.default_rng(0)
+    return {
+        **GIVEN,
+        "id": [f"face{row}" for row in range(faces)],
+        "landmarks": generator.normal(100, 20, (faces, 68, 2)),
+        "visibility": generator.integers(0, 2, (faces, 68)).astype(float),
+        "euler": generator.normal(0, 10, (faces, 3)),
+    }
+
+
+def same(one: Predictions, other: Predictions) -> bool:
+    arrays = all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
+        for name in ("landmarks", "visibility", "euler")
+    )
+    return arrays and list(one.ids) == list(other.ids) and one.method == other.method
+
+
+def test_a_mapping_holds_what_a_file_holds(tmp_path):
+    values = in_memory()
+    write_predictions(tmp_path / "p.h5", ids=values["id"], **{k: v for k, v in values.items() if k != "id"})
+    assert same(as_predictions(values), as_predictions(tmp_path / "p.h5"))
+
+
+def test_a_data_frame_holds_what_a_table_holds():
+    values = in_memory()
+    values["landmarks"][1, 2] = np.nan
+    columns = {"id": values["id"]}
+    for k in range(68):
+        columns |= {f"x{k}": values["landmarks"][:, k, 0], f"y{k}": values["landmarks"][:, k, 1]}
+    columns |= {f"v{k}": values["visibility"][:, k] for k in range(68)}
+    columns |= {name: values["euler"][:, j] for j, name in enumerate(("yaw", "pitch", "roll"))}
+    frame = pandas.DataFrame(columns)
+    frame.attrs = dict(GIVEN)
+    assert same(as_predictions(frame), as_predictions(values))
+    with pytest.raises(InvalidData, match="data frame: header: columns missing or unknown: y3"):
+        as_predictions(frame.drop(columns="y3"))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_batches_are_joined(size):
+    values = in_memory()
+
+    def batches():
+        for begin in range(0, 5, size):
+            part = slice(begin, begin + size)
+            yield GIVEN | {name: values[name][part] for name in values if name not in GIVEN}
+
+    assert same(as_predictions(batches()), as_predictions(values))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": "other"}, "batch 1 of the predictions: expected the names and attributes of batch 0"),
+        ({"euler": None}, "batch 1 of the predictions: expected the names and attributes of batch 0"),
+        ({"landmarks": np.zeros((5, 21, 2))}, "'landmarks' has other shapes in some of them"),
+    ],
+)
+def test_batches_that_do_not_fit_are_refused(change, message):
+    values = in_memory()
+    second = {name: value for name, value in {**values, **change}.items() if value is not None}
+    with pytest.raises(InvalidData, match=message):
+        as_predictions([values, second])
+
+
+def test_a_face_in_two_batches_is_refused():
+    with pytest.raises(InvalidData, match="face0"):
+        as_predictions([in_memory(), in_memory()])
+
+
+@pytest.mark.parametrize("given", [7, None, b"p.h5", []])
+def test_anything_else_is_refused(given):
+    with pytest.raises(UsageError, match="expected predictions"):
+        as_predictions(given)

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from facebench.geometry import geodesic_distance
-from facebench.metrics import axis_errors, euler_errors
+from facebench.geometry import euler_to_rotation, geodesic_distance
+from facebench.metrics import PoseSuite, axis_errors, euler_errors, yaw_class, yaw_confusion
+from facebench.metrics.pose import YAW_CLASS
 
 angles = st.floats(-1080, 1080)
 triples = st.tuples(angles, angles, angles).map(np.array)
@@ -137,3 +138,106 @@ def test_no_axis_turns_further_than_the_whole_head():
 def test_unknown_rotation_has_an_unknown_axis_error_of_its_own():
     predicted = np.stack([np.full((3, 3), np.nan), np.eye(3)])
     np.testing.assert_array_equal(axis_errors(predicted, np.eye(3)), [np.nan, 0.0])
+
+
+# --- Classes of yaw
+
+
+def slow_class(yaw):
+    """The class whose centre is next on the circle, at most the sixth to either side."""
+    wrapped = math.remainder(yaw, 360.0)
+    return min(range(-6, 7), key=lambda k: abs(wrapped - 15.0 * k))
+
+
+@pytest.mark.parametrize(
+    ("yaw", "number"),
+    [
+        (0.0, 0),
+        (-0.0, 0),
+        (7.4999, 0),
+        (7.5, 1),
+        (-7.4999, 0),
+        (-7.5, 0),  # a class holds its lower end
+        (-7.5001, -1),
+        (22.4999, 1),
+        (22.5, 2),
+        (82.4999, 5),
+        (82.5, 6),
+        (90.0, 6),
+        (97.5, 6),
+        (179.999, 6),
+        (-82.5, -5),
+        (-82.5001, -6),
+        (-90.0, -6),
+        (-180.0, -6),
+        (190.0, -6),
+        (360.0, 0),
+        (375.0, 1),
+        (-345.0, 1),
+        (-1065.0, 1),
+        (540.0, -6),
+    ],
+)
+def test_class_of_a_yaw(yaw, number):
+    assert yaw_class(yaw) == number
+
+
+@given(st.floats(-1080, 1080))
+def test_class_of_a_yaw_is_the_nearest(yaw):
+    edges = [180.0, *(15 * k + 7.5 for k in range(24))]
+    if min(abs(math.remainder(yaw - edge, 360.0)) for edge in edges) > 1e-6:
+        assert yaw_class([yaw]) == [slow_class(yaw)]
+
+
+@given(st.floats(-90, 90))
+def test_class_is_within_half_a_width(yaw):
+    assert abs(yaw_class([yaw])[0] * YAW_CLASS - yaw) <= YAW_CLASS / 2 + 1e-9
+
+
+def test_unknown_yaw_has_no_class():
+    np.testing.assert_array_equal(yaw_class([np.nan, 16.0]), [np.nan, 1.0])
+
+
+@pytest.fixture(scope="module")
+def yaws():
+    generator = np.random.default_rng(12)
+    truth = generator.uniform(-100, 100, 500)
+    return truth + generator.normal(0, 12, 500), truth
+
+
+def test_confusion_equals_a_slow_count(yaws):
+    counts = [[0] * 13 for _ in range(13)]
+    for p, t in zip(*(one.tolist() for one in yaws), strict=True):
+        counts[slow_class(t) + 6][slow_class(p) + 6] += 1
+    np.testing.assert_array_equal(yaw_confusion(*yaws), counts)
+
+
+def test_confusion_counts_every_face_once(yaws):
+    counts = yaw_confusion(*yaws)
+    assert counts.shape == (13, 13)
+    assert counts.sum() == 500
+    of_truth, of_predicted = (np.bincount(yaw_class(one).astype(int) + 6, minlength=13) for one in yaws[::-1])
+    np.testing.assert_array_equal(counts.sum(axis=1), of_truth)
+    np.testing.assert_array_equal(counts.sum(axis=0), of_predicted)
+    np.testing.assert_array_equal(counts, yaw_confusion(*yaws[::-1]).T)
+
+
+def test_diagonals_of_the_confusion_are_the_accuracies(yaws):
+    counts = yaw_confusion(*yaws)
+    rotations = [euler_to_rotation([[yaw, 0, 0] for yaw in one], "mnn-yxz") for one in yaws]
+    columns = PoseSuite(convention="mnn-yxz", aligned=False).columns(*rotations).of
+    assert 100 * np.trace(counts) / 500 == pytest.approx(columns["yaw-class"].mean())
+    beside = sum(np.trace(counts, offset) for offset in (-1, 0, 1))
+    assert 100 * beside / 500 == pytest.approx(columns["yaw-class-adjacent"].mean())
+    assert np.trace(counts) < beside < 500
+
+
+def test_confusion_of_equal_yaws_is_a_diagonal(yaws):
+    counts = yaw_confusion(yaws[1], yaws[1])
+    np.testing.assert_array_equal(counts, np.diag(np.diag(counts)))
+
+
+def test_faces_without_a_prediction_are_not_counted():
+    counts = yaw_confusion([np.nan, 16.0, 0.0], [0.0, 0.0, np.nan])
+    assert counts.sum() == counts[6, 7] == 1
+    assert yaw_confusion([], []).sum() == 0

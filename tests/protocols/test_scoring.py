@@ -177,10 +177,10 @@ def test_failed_faces_have_the_worst_value_of_each_metric(dataset, predictions):
     failed = facebench.score(without(predictions, [2, 4]), ORIGINAL, dataset, missing="fail")
     assert failed.n == 36
     assert failed.get("nme/box-sqrt").value == math.inf
-    areas = np.array(whole.per_face["auc7"])
+    areas = np.array(whole.per_face["auc7/box-sqrt"])
     areas[[2, 4]] = 0.0
     assert failed.get("auc7/box-sqrt").value == pytest.approx(areas.mean())
-    failures = np.array(whole.per_face["fr7"])
+    failures = np.array(whole.per_face["fr7/box-sqrt"])
     failures[[2, 4]] = 100.0
     assert failed.get("fr7/box-sqrt").value == pytest.approx(failures.mean())
     assert math.isfinite(failed.get("p50/box-sqrt").value)
@@ -228,7 +228,7 @@ def test_an_absent_annotation_set_is_named_with_the_remedy(dataset, predictions,
     (tmp_path / "AFLW2000-3D-Reannotated.pts68.npy").unlink()
     path = prepare("aflw2000", [tmp_path], tmp_path / "aflw2000.h5", partial=True).path
     alone = facebench.open_dataset(path)
-    with pytest.raises(DataMissing, match=r"no annotation set 'reannotated', only original.*--source"):
+    with pytest.raises(DataMissing, match=r"has no 'reannotated' labels\. Prepare it again with the source"):
         facebench.score(predictions, "aflw2000/landmarks-reannotated", alone)
     able, notes = answered_protocols(predictions, alone)
     assert able == [POSE, ORIGINAL]

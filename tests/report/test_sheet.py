@@ -6,7 +6,7 @@ import pytest
 
 from facebench.errors import DataMissing, InvalidData, UsageError
 from facebench.formats import open_dataset
-from facebench.report import Sheet, contact_sheet, worst_faces, write_sheet
+from facebench.report import Sheet, contact_sheet, headline_error, worst_faces, write_sheet
 from facebench.report.sheet import AXES, STATES
 from tests.formats import toy
 
@@ -74,3 +74,18 @@ def test_odd_tables_get_one_message(tmp_path, text, arguments, error, message):
         (tmp_path / "t.csv").write_text(text)
     with pytest.raises(error, match=message):
         worst_faces(tmp_path / "t.csv", *arguments)
+
+
+def test_the_error_to_sort_by_is_that_of_the_first_headline_with_one_for_each_face(tmp_path):
+    head = "protocol,id,error,value\n"
+    pose, points = "aflw2000/pose,a,mae/raw-xyz,1\n", "aflw2000/landmarks-original,a,nme/box-sqrt,2\n"
+    beside = "aflw2000/pose,a,geodesic,1\n"
+    path = tmp_path / "t.csv"
+    for text, expected in ((beside + pose + points, "mae/raw-xyz"), (beside + points, "nme/box-sqrt")):
+        path.write_text(head + text)
+        assert headline_error(path)[1] == expected
+    assert headline_error(path, "aflw2000/landmarks-original")[0] == "aflw2000/landmarks-original"
+    for text, protocol in ((beside, None), (pose, "aflw2000/landmarks-original"), ("", None)):
+        path.write_text(head + text)
+        with pytest.raises(UsageError, match="Name an error with --metric"):
+            headline_error(path, protocol)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facebench.errors import UsageError
 from facebench.geometry import euler_to_rotation, get_scheme
 from facebench.synthetic import head_surface, mean_head, project, to_chart
 
@@ -12,6 +13,13 @@ def test_mean_head_is_exactly_symmetric(scheme):
     head = mean_head(scheme)
     assert head.shape == (len(get_scheme(scheme)), 3)
     np.testing.assert_array_equal(head[list(get_scheme(scheme).flip)] * [-1, 1, 1], head)
+
+
+def test_a_scheme_with_points_that_the_head_lacks_is_refused_with_their_names():
+    with pytest.raises(
+        UsageError, match=r"lacks points of the scheme 'cofw29': left_brow_top_centre, .* more"
+    ):
+        mean_head("cofw29")
 
 
 def test_points_of_the_same_name_are_the_same_point():
