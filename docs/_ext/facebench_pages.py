@@ -64,7 +64,7 @@ P(s)      = 100 · TP / (TP + FP)          R(s) = 100 · TP / (TP + FN)
 AP        = Σ (R(s) − R(next larger s)) · P(s) / 100,  over the distinct values s of 1 − v_ik
 Recall@LP = the largest R(s) with P(s) ≥ L;  0 where there is none
 interp.   = the recall at which the line from that point to the next one has precision L
-Precision, Recall, F1 = 2 TP / (2 TP + FP + FN):  claimed positive when v_ik < 0.5
+Precision, Recall, F1 = 100 · 2 TP / (2 TP + FP + FN):  claimed positive when v_ik < 0.5
 """
 BALANCED_FORMULA = "balanced  = mean over bins of (mean over the faces of the bin)"
 
@@ -228,6 +228,20 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
     )
 
 
+def protocols(name: str) -> str:
+    """Return the table of the protocols of a dataset."""
+    rows = [
+        (
+            f"[`{one.name}`]({one.name}.md)",
+            md(one.title),
+            get_dataset(name).manifest.splits[one.faces].count,
+            f"{md(one.metric(one.headline[0]).title)}, {one.groups[one.headline[1]]}",
+        )
+        for one in protocols_of(name)
+    ]
+    return table(("protocol", "what is scored", "faces", "number to quote"), rows, right=(2,))
+
+
 def _truth(one: Protocol, manifest: Manifest) -> list[tuple[str, str]]:
     """Return the rows of a definition that say what is compared with what."""
     if isinstance(one, LandmarkProtocol):
@@ -304,19 +318,20 @@ def _faces_apart(one: Protocol, manifest: Manifest) -> list[str]:
             f"`{one.yaw_convention}`. A bin holds its upper end, and the last one all that lies beyond.\n",
             table(("title", "group"), rows),
         ]
-    for heading, about, groups in (
-        ("Bins", "Groups of faces that are also reported apart.", one.bins),
-        (
-            "Subsets",
-            "Groups of faces that are also reported apart. No balanced mean is over them.",
-            one.subsets,
-        ),
+    counts = (
+        "The counts are those of the whole dataset; only the faces of split "
+        f"`{one.faces}` among them are scored.\n"
+    )
+    for heading, average, groups in (
+        ("Bins", "", one.bins),
+        ("Subsets", " No balanced mean is over them.", one.subsets),
     ):
         rows = [(md(title), code(split), manifest.splits[split].count) for title, split in groups.items()]
         if rows:
-            about += " The counts are those of the whole dataset"
-            about += f"; only the faces of split `{one.faces}` among them are scored.\n"
-            parts += [f"## {heading}\n\n{about}", table(("title", "split", "faces"), rows, right=(2,))]
+            parts += [
+                f"## {heading}\n\nGroups of faces that are also reported apart.{average} {counts}",
+                table(("title", "split", "faces"), rows, right=(2,)),
+            ]
     return parts
 
 
@@ -436,6 +451,7 @@ def generate(app: Sphinx) -> None:
         manifest = get_dataset(name).manifest
         write(folder, f"datasets/{name}.md", dataset(manifest))
         pages.append(f"datasets/{name}")
+        write(folder, f"protocols-{name}.md", protocols(name))
         for one in protocols_of(name):
             write(folder, f"{page_of(one)}.md", protocol(one, manifest))
             pages.append(page_of(one))

@@ -466,15 +466,14 @@ def recall_at_80() -> None:
     left.fill_between(*steps, step="pre", color="#cfe0f7", zorder=2)
     left.plot(recall, precision, color=AXIS["z"], lw=1, ls=(0, (2, 2)), zorder=4)
     left.plot(recall, precision, "o", color=AXIS["z"], ms=5, mec="white", mew=0.7, zorder=5)
-    for x, colour, text, place in (
-        (best, RED, f"Recall@80P\n{best:.0f} %", (best - 2, 94)),
-        (between, "#8a4b00", f"interpolated\n{between:.1f} %", (between + 18, 89)),
+    for x, y, colour, text, place in (
+        (best, precision[recall == best].max(), RED, f"Recall@80P\n{best:.0f} %", (best - 2, 94)),
+        (between, 80, "#8a4b00", f"interpolated\n{between:.1f} %", (between + 18, 89)),
     ):
-        left.plot([x, x], [36, 80 if x != best else precision[recall == best].max()], color=colour, lw=1.4, zorder=4)
+        left.plot([x, x], [36, y], color=colour, lw=1.4, zorder=4)
         left.annotate(
-            text, (x, 80 if x != best else precision[recall == best].max()), place, color=colour, fontsize=9,
-            ha="center", va="center", zorder=6, path_effects=HALO,
-            arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
+            text, (x, y), place, color=colour, fontsize=9, ha="center", va="center", zorder=6,
+            path_effects=HALO, arrowprops={"arrowstyle": "-", "color": colour, "lw": 0.8},
         )  # fmt: skip
     left.set_title(f"operating points; AP {average_precision(scores, hidden):.1f} %", fontsize=11, color=INK)
     tie = np.flatnonzero(scores == 0.6)

@@ -176,7 +176,9 @@ def explain(
     as_json: bool,
 ) -> None:
     """Show what other normalisers, conventions and evaluation codes make of a predictions file."""
+    from facebench.errors import InvalidData, UsageError
     from facebench.formats import read_predictions
+    from facebench.metrics import get_engine
     from facebench.protocols import VisibilityProtocol, get_protocol
     from facebench.protocols import explain as run
 
@@ -187,12 +189,28 @@ def explain(
         for name in protocols_for(predictions, read, dataset)
         if not isinstance(get_protocol(name), VisibilityProtocol)
     ]
-    found = [run(read, name, dataset, missing=missing, mapping=mapping, engine=engine) for name in names]
+    if not names:
+        msg = f"{predictions}: there is nothing but visibility, of which there is nothing to explain."
+        raise InvalidData(msg)
+    if engine is not None:
+        get_engine(engine)
+    found, refused = [], []
+    for name in names:
+        try:
+            found.append(run(read, name, dataset, missing=missing, mapping=mapping, engine=engine))
+        except UsageError as error:  # the engine measures nothing of what this one does, perhaps of others
+            if protocols:
+                raise
+            refused.append(error)
+    if not found:
+        raise refused[0]
+    for one in refused:
+        note(f"note: {one}")
     if as_json:
         print_json([one.model_dump(mode="json") for one in found])
         return
-    for one in found:
-        _print_explanation(one)
+    for explanation in found:
+        _print_explanation(explanation)
 
 
 def _print_explanation(found: Explanation) -> None:

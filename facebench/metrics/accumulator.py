@@ -142,10 +142,7 @@ class Accumulator:
     def _joined(self) -> Mapping[str, Column]:
         if len(self._batches) == 1:
             return self._batches[0]
-        return {
-            name: np.concatenate([batch[name] for batch in self._batches])
-            for name in self._batches[0]
-        }
+        return {name: np.concatenate([batch[name] for batch in self._batches]) for name in self._batches[0]}
 
 
 def _shape_of_a_face(suite: Suite) -> tuple[int, ...]:

@@ -37,6 +37,12 @@ def _landmarks(annotation: str, title: str, description: str) -> LandmarkProtoco
         ),
         description=description,
         sources=LANDMARK_SOURCES,
+        uncertain=(
+            "Whether points of the release count from 0 or from 1: they come from MATLAB, and nobody "
+            "subtracts 1.",
+            "Whether published values are the balanced mean, where a table does not say so; the 2.58 of "
+            "MNN+ORB is taken to be.",
+        ),
         annotation=annotation,
         scheme="ibug68",
         normalisers={
@@ -74,6 +80,10 @@ PROTOCOLS = (
             "natanielruiz/deep-head-pose, shamangary/FSA-Net, thohemp/6DRepNet: faces and angles",
             "pcr-upm/images_framework: wrapping",
             "Cao et al. 2021 (TriNet): MAEV",
+        ),
+        uncertain=(
+            "Which crop of the images is behind the 3.83 of MNN, and whether its authors measured it in "
+            "these angles: the paper says neither, and the crop alone moves the MAE by 0.2 degrees.",
         ),
         convention="raw-xyz",
         also=("mnn-yxz",),

@@ -36,13 +36,14 @@ def predict_baseline(model: str, dataset: PreparedDataset, target: Path) -> None
 
     Raises
     ------
-    UsageError : unknown model, or the dataset has no protocol for it.
+    UsageError : unknown model, or the prepared dataset lacks what every protocol for it scores.
     """
     if model not in BASELINES:
         msg = f"Unknown model '{model}'. Known models: {', '.join(BASELINES)}."
         raise UsageError(msg)
     wanted = LandmarkProtocol if model == "mean-shape" else PoseProtocol
-    protocol = next((one for one in protocols_of(dataset.name) if isinstance(one, wanted)), None)
+    fitting = (one for one in protocols_of(dataset.name) if isinstance(one, wanted))
+    protocol = next((one for one in fitting if one.lacks(dataset) is None), None)
     answer: dict[str, Any]
     if isinstance(protocol, LandmarkProtocol):
         boxes = dataset.boxes["landmarks"]

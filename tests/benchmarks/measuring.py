@@ -14,8 +14,7 @@ class Case:
     """Two callables to compare.
 
     ``aim`` is the ratio ours / theirs to stay under; for a peer that we must beat it is below 1.  Where
-    ``theirs`` does only a part of the work, what it takes is multiplied by ``scale``, but for the part of it
-    that would be done ``once``.
+    ``theirs`` does only a part of the work, what it takes is multiplied by ``scale``.
     """
 
     name: str
@@ -25,7 +24,6 @@ class Case:
     aim: float
     pairs: int = 7
     scale: float = 1.0
-    once: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,14 +53,9 @@ class Amount:
 
 def measure(case: Case) -> Measured:
     case.ours(), case.theirs()  # warm caches, imports and files
-    times = np.array([(_seconds(case.ours), _seconds_of_all(case)) for _ in range(case.pairs)])
+    times = np.array([(_seconds(case.ours), case.scale * _seconds(case.theirs)) for _ in range(case.pairs)])
     ours, theirs = np.median(times, axis=0)
     return Measured(case, float(np.median(times[:, 0] / times[:, 1])), ours, theirs)
-
-
-def _seconds_of_all(case: Case) -> float:
-    once = 0.0 if case.once is None else _seconds(case.once)
-    return once + case.scale * max(0.0, _seconds(case.theirs) - once)
 
 
 def _seconds(call: Callable[[], object]) -> float:

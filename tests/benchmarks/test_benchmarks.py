@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 
@@ -29,11 +31,12 @@ def test_the_streamed_numbers_are_those_of_the_numpy_pass():
 def test_the_tables_compared_are_the_same_table():
     table = metric_cases.Table(40)
     np.testing.assert_allclose(table.ours(5), table.theirs(5), rtol=1e-9)
+    np.testing.assert_allclose(table.ours(5), table.theirs(5, table.errors(range(40))), rtol=1e-9)
 
 
-def test_what_is_done_once_is_not_scaled():
-    case = measuring.Case("a", "b", lambda: None, lambda: None, 1.0, pairs=1, scale=1e6, once=lambda: None)
-    assert measuring.measure(case).theirs < 10
+def test_a_part_of_the_work_is_scaled():
+    case = measuring.Case("a", "b", lambda: None, lambda: time.sleep(0.01), 1.0, pairs=1, scale=100)
+    assert measuring.measure(case).theirs > 1
 
 
 def test_a_case_is_measured():
