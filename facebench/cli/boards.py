@@ -80,7 +80,7 @@ def add(
             {
                 "status": "reproduced" if reproduced_by else "rescored",
                 "result": result.model_copy(
-                    update=dict.fromkeys(("per_part", "per_point", "per_yaw"), {}) | {"yaw_confusion": []}
+                    update={"per_part": {}, "per_point": {}, "per_yaw": {}, "yaw_confusion": []}
                 ),
                 "training_data": training_data or read.training_data,
                 "source": source,
