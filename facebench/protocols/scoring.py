@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from facebench import __version__
+from facebench.datasets import get_dataset
 from facebench.errors import DataMissing, InvalidData, UsageError, name_some
-from facebench.formats import Predictions, PreparedDataset, as_predictions, open_dataset
+from facebench.formats import Predictions, PreparedDataset, as_predictions, ids_sha256, open_dataset
 from facebench.metrics import Columns, Statistic, estimate
 from facebench.protocols.protocol import ALL, BALANCED, Protocol
 from facebench.protocols.registry import get_protocol, protocols_of
@@ -306,7 +307,7 @@ def summarise(
         method=given.method,
         faces=len(truth.split(measured.protocol.faces)),
         n=len(measured.rows),
-        complete=not truth.provenance.get("options", {}).get("partial", False),
+        complete=_is_complete(truth),
         missing=measured.missing,
         missing_ids=measured.missing_ids,
         signature=str(Signature({**fields, "interval": resampling, "facebench": version})),
@@ -371,9 +372,24 @@ def _check_fit(predictions: Predictions, dataset: PreparedDataset, protocol: Pro
             f"it, if there is one; 'facebench info {dataset.name}' lists the sources."
         )
         raise DataMissing(msg)
-    if not len(dataset.split(protocol.faces)):
+    rows = dataset.split(protocol.faces)
+    if not len(rows):
         msg = f"{protocol.name}: the split '{protocol.faces}' of {dataset.path} has no faces."
         raise InvalidData(msg)
+    published = get_dataset(dataset.name).manifest.splits[protocol.faces].sha256
+    if _is_complete(dataset) and published is not None:
+        found = ids_sha256(dataset.ids[row] for row in rows)
+        if found != published:
+            msg = (
+                f"{protocol.name}: the ids of split '{protocol.faces}' of {dataset.path} hash to "
+                f"{found[:16]}..., the published ones to {published[:16]}...: another list of faces. "
+                "Prepare the dataset again."
+            )
+            raise InvalidData(msg)
+
+
+def _is_complete(dataset: PreparedDataset) -> bool:
+    return not dataset.provenance.get("options", {}).get("partial", False)
 
 
 def _match(

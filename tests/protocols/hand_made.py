@@ -25,7 +25,7 @@ def write(path: Path, dataset: str, ids: list[str], **fields: Any) -> facebench.
         image_of=np.zeros(len(ids), np.int64),
         **{"annotations": {}, "splits": {}, **fields},
     )
-    write_dataset(path, content, lambda: {"options": {}})
+    write_dataset(path, content, lambda: {"options": {"partial": True}})
     return facebench.open_dataset(path)
 
 

@@ -288,3 +288,12 @@ def test_visibility_without_any_occluded_point(make):
     )
     assert result.get("precision").value == 0
     assert np.isnan(result.get("recall").value)
+
+
+def test_a_split_with_another_hash(make):
+    dataset = make("biwi")
+    dataset.provenance["options"]["partial"] = False  # as if somebody had edited a complete file
+    message = refusal(InvalidData, "biwi/pose", dataset)
+    assert "the ids of split 'mtcnn-13219'" in message
+    assert "the published ones to 4b44a0b49a835a81" in message
+    assert "Prepare the dataset again" in message
