@@ -127,11 +127,16 @@ def dataset(manifest: Manifest) -> str:
         facts.append(f"SHA-256 `{archive.sha256}`" if archive.sha256 else "")
         parts += [f"\n  {fact}\n" for fact in facts if fact]
         parts.append("\n")
+    if manifest.seed is None:
+        parts += [
+            "Inside, it looks like this:\n",
+            fence(manifest.tree),
+            "Leave it where it is, as a folder or as an archive, and name it:\n",
+            fence(f"facebench prepare {manifest.name} {roles}\n{legend}", "sh"),
+        ]
+    else:
+        parts += ["Nothing has to be obtained:\n", fence(manifest.tree)]
     parts += [
-        "Inside, it looks like this:\n",
-        fence(manifest.tree),
-        "Leave it where it is, as a folder or as an archive, and name it:\n",
-        fence(f"facebench prepare {manifest.name} {roles}\n{legend}", "sh"),
         f"`facebench verify {manifest.name} --source {next(iter(manifest.sources)).upper()}` compares every "
         "file with the published one.\n"
         if manifest.file_hashes

@@ -46,12 +46,12 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=1, ensure_ascii=False))
 
 
-def table(*headings: str, right: Sequence[int] = (), title: str | None = None) -> Table:
+def table(*headings: str, right: Sequence[int] = ()) -> Table:
     """Make a table; the columns at the positions ``right`` are aligned to the right."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    made = Table(box=SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False)
     for position, heading in enumerate(headings):
         made.add_column(heading, justify="right" if position in right else "left", no_wrap=position in right)
     return made

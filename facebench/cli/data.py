@@ -99,8 +99,11 @@ def _print_card(manifest: Manifest) -> None:
         click.echo(f"* {archive.file}\n{_wrap(archive.obtain)}")
         for fact in filter(None, facts):
             click.echo(f"  {fact}")
-    click.echo(f"\nIt looks like this inside:\n\n{_indent(manifest.tree.strip())}")
-    click.echo("\nPut it anywhere, then:\n\n" + _indent(_prepare_command(manifest)))
+    if manifest.seed is None:
+        click.echo(f"\nIt looks like this inside:\n\n{_indent(manifest.tree.strip())}")
+        click.echo("\nPut it anywhere, then:\n\n" + _indent(_prepare_command(manifest)))
+    else:
+        click.echo(f"Nothing has to be obtained:\n\n{_indent(manifest.tree.strip())}")
     _heading("Annotation sets")
     for name, annotation in manifest.annotations.items():
         click.echo(f"* {name} ({annotation.scheme})\n{_wrap(annotation.what)}")
@@ -168,6 +171,8 @@ source_option = click.option(
     "--raw", type=click.Path(file_okay=False), help="Folder to fetch into; by default HOME/raw/NAME."
 )
 @click.option("-o", "--output", type=click.Path(), help="File to write; by default in the data home.")
+@click.option("--faces", type=int, help="For 'rendered': how many faces to make.")
+@click.option("--seed", type=int, help="For 'rendered': the seed to make them by.")
 @click.option("--partial", is_flag=True, help="Accept a release that lacks faces.")
 @click.option(
     "--images",
@@ -191,6 +196,8 @@ def prepare(
     download: bool,
     raw: str | None,
     output: str | None,
+    faces: int | None,
+    seed: int | None,
     partial: bool,
     images: Literal["embed", "none"],
     workers: int,
@@ -210,7 +217,17 @@ def prepare(
         fetched = _download(name, Path(raw).expanduser() if raw else data_home(home) / "raw" / name)
         sources = (*map(str, fetched), *sources)
     target = Path(output) if output else prepared_path(name, home)
-    done = run(name, sources, target, partial=partial, images=images, workers=workers, progress=progress)
+    done = run(
+        name,
+        sources,
+        target,
+        faces=faces,
+        seed=seed,
+        partial=partial,
+        images=images,
+        workers=workers,
+        progress=progress,
+    )
     for text in done.notes:
         note(f"note: {text}")
     dataset = open_dataset(done.path)
@@ -230,7 +247,8 @@ def prepare(
             }
         )
         return
-    made = table("split", "faces", right=[1], title=f"{dataset.name}: {len(dataset)} faces")
+    click.echo(f"{dataset.name}: {len(dataset)} faces")  # a title would be wrapped to the width of the table
+    made = table("split", "faces", right=[1])
     for split, count in splits.items():
         made.add_row(split, str(count))
     print_table(made)

@@ -111,8 +111,9 @@ class Manifest(Strict):
     """Everything there is to know about a dataset.
 
     ``images`` is what the owners state, left out where they state none.  It is shown and not checked, since
-    of some releases there are copies with a few more or less.  ``tables`` names the CSV files beside the
-    manifest that hold what is too long for it.
+    of some releases there are copies with a few more or less.  ``seed`` is that of a dataset which is made on
+    the spot; with ``faces`` it makes the published one.  ``tables`` names the CSV files beside the manifest
+    that hold what is too long for it.
     """
 
     name: str
@@ -121,6 +122,7 @@ class Manifest(Strict):
     homepage: str
     images: int | None = None
     faces: int
+    seed: int | None = None
     licence: Licence
     citations: tuple[Citation, ...]
     archives: tuple[Archive, ...]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from facebench import __version__
 from facebench.datasets.manifest import Manifest
-from facebench.datasets.registry import Release, get_dataset
+from facebench.datasets.registry import Dataset, Release, get_dataset
 from facebench.datasets.sources import open_source, relative_names, tree_sha256
 from facebench.errors import DataMissing, UsageError, name_some
 from facebench.formats import (
@@ -19,6 +19,9 @@ from facebench.formats import (
 )
 
 __all__ = ["Prepared", "prepare"]
+
+# More than anybody renders; a slip of the keyboard should not fill the disk.
+MOST_FACES, MOST_SEED = 1_000_000, 2**32 - 1
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ def prepare(
     sources: Sequence[str | Path],
     target: Path,
     *,
+    faces: int | None = None,
+    seed: int | None = None,
     partial: bool = False,
     images: Literal["embed", "none"] = "embed",
     workers: int = 1,
@@ -45,6 +50,8 @@ def prepare(
     ----------
     sources : folders, archives or files that hold the release; each is recognised by what is in it.
     target : the file to write; replaced only when everything is complete.
+    faces, seed : for a dataset that is made on the spot: how many faces, and the seed; those of its manifest
+        when not given.  Any others make another dataset, and are marked as a part.
     partial : accept a release that lacks faces; its splits are then not the published ones.
     images : ``embed`` the encoded images, or ``none`` to read them by path from an unpacked release.
     workers : threads that read images ahead of the one that writes; pays where images must be encoded.
@@ -53,17 +60,18 @@ def prepare(
     ------
     DataMissing : the sources do not hold the release.
     InvalidData : the release is damaged or not the published one; names the files.
+    UsageError : sources for a dataset that is made, or a number of faces or a seed for one that is read.
     """
     dataset = get_dataset(name)
     manifest = dataset.manifest
-    if not sources:
-        msg = (
-            f"prepare {name}: no --source given. Expected: {'; '.join(manifest.sources.values())}. "
-            f"'facebench info {name}' says how to obtain them."
-        )
-        raise DataMissing(msg)
-    release = dataset.read([open_source(path, progress) for path in sources], manifest, partial, progress)
     options: dict[str, Any] = {"images": images, "partial": partial}
+    if dataset.make is not None:
+        count, chosen = _recipe(manifest, faces, seed, sources)
+        options |= {"partial": (count, chosen) != (manifest.faces, manifest.seed)}
+        options |= {"faces": count, "seed": chosen}
+        release = dataset.make(count, chosen, manifest, progress)
+    else:
+        release = _read(dataset, sources, (faces, seed), partial, progress)
     root = _image_root(release) if images == "none" else None
     notes = list(release.notes)
 
@@ -89,6 +97,45 @@ def prepare(
         progress=progress,
     )
     return Prepared(target, notes)
+
+
+def _recipe(
+    manifest: Manifest, faces: int | None, seed: int | None, sources: Sequence[str | Path]
+) -> tuple[int, int]:
+    """Return the number of faces and the seed of a dataset that is made."""
+    if sources:
+        msg = f"prepare {manifest.name}: is made on the spot and takes no --source, only --faces and --seed."
+        raise UsageError(msg)
+    count, chosen = manifest.faces if faces is None else faces, manifest.seed if seed is None else seed
+    for name, value, least, most in (("faces", count, 1, MOST_FACES), ("seed", chosen, 0, MOST_SEED)):
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            msg = (
+                f"prepare {manifest.name}: {name} must be a whole number from {least} to {most}, "
+                f"not {value!r}."
+            )
+            raise UsageError(msg)
+    return count, cast("int", chosen)
+
+
+def _read(
+    dataset: Dataset,
+    sources: Sequence[str | Path],
+    recipe: tuple[int | None, int | None],
+    partial: bool,
+    progress: Progress,
+) -> Release:
+    manifest = dataset.manifest
+    if recipe != (None, None):
+        msg = f"prepare {dataset.name}: --faces and --seed are for a dataset that is made; this one is read."
+        raise UsageError(msg)
+    if not sources:
+        msg = (
+            f"prepare {dataset.name}: no --source given. Expected: {'; '.join(manifest.sources.values())}. "
+            f"'facebench info {dataset.name}' says how to obtain them."
+        )
+        raise DataMissing(msg)
+    assert dataset.read is not None
+    return dataset.read([open_source(path, progress) for path in sources], manifest, partial, progress)
 
 
 def _image_root(release: Release) -> Path:

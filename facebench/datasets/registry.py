@@ -21,8 +21,8 @@ from facebench.formats import Content, Progress
 
 __all__ = ["Dataset", "Release", "dataset_names", "get_dataset"]
 
-# The module of a dataset bears its name, unless that is no name for a module.
-MODULES = {"300w": "w300"}
+# The module of a dataset bears its name, unless that is no name for a module, or it stands elsewhere.
+MODULES = {"300w": "facebench.datasets.w300", "rendered": "facebench.synthetic.rendered"}
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,15 @@ class Dataset:
     ----------
     read : called with the opened sources, the manifest, whether a part of the release will do, and a
         progress wrapper.
+    make : instead of ``read``, for a dataset that is made on the spot: called with the number of faces, the
+        seed, the manifest and a progress wrapper.
+    folder : where the manifest is, if not among facebench's own.
     """
 
     name: str
-    read: Callable[[Sequence[Source], Manifest, bool, Progress], Release]
+    read: Callable[[Sequence[Source], Manifest, bool, Progress], Release] | None = None
     folder: Path | None = None
+    make: Callable[[int, int, Manifest, Progress], Release] | None = None
 
     @property
     def manifest(self) -> Manifest:
@@ -88,7 +92,7 @@ def get_dataset(name: str) -> Dataset:
         raise UsageError(msg)
     point = _installed()[name]
     if point is None:
-        return cast("Dataset", import_module(f"facebench.datasets.{MODULES.get(name, name)}").DATASET)
+        return cast("Dataset", import_module(MODULES.get(name, f"facebench.datasets.{name}")).DATASET)
     try:
         return cast("Dataset", point.load())
     except Exception as error:

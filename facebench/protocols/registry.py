@@ -17,7 +17,7 @@ from facebench.protocols.protocol import Protocol
 
 __all__ = ["get_protocol", "protocols_of"]
 
-BUILT_IN = ("aflw2000", "w300", "cofw", "aflw", "biwi")
+BUILT_IN = ("aflw2000", "w300", "cofw", "aflw", "biwi", "rendered")
 
 
 @cache

@@ -23,7 +23,16 @@ from facebench.protocols import get_protocol
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-__all__ = ["Sheet", "contact_sheet", "headline_error", "worst_faces", "write_sheet"]
+__all__ = [
+    "Sheet",
+    "contact_sheet",
+    "draw_disc",
+    "draw_line",
+    "draw_point",
+    "headline_error",
+    "worst_faces",
+    "write_sheet",
+]
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -56,6 +65,8 @@ BOXES: tuple[Colour, ...] = ((255, 255, 255), (0, 200, 255), (255, 150, 0), (255
 
 # OpenCV draws between pixels when coordinates carry this many fractional bits.
 BITS = 4
+# Pixels of a dash and the gap behind it.
+DASH = 9.0
 
 
 @dataclass(frozen=True)
@@ -240,6 +251,30 @@ def _fixed(point: Floats) -> tuple[int, int]:
     return round(float(x) * (1 << BITS)), round(float(y) * (1 << BITS))
 
 
+def draw_line(
+    cell: Picture,
+    start: Floats,
+    end: Floats,
+    colour: Colour,
+    width: int,
+    *,
+    halo: bool = False,
+    dashed: bool = False,
+) -> None:
+    """Draw a line between two places of a picture, over a wider dark one or in dashes."""
+    count = max(1, round(float(np.hypot(*(end - start))) / DASH)) if dashed else 1
+    ends = np.linspace(start, end, 2 * count)
+    for ink, thickness in ((HALO, width + 2), (colour, width))[0 if halo else 1 :]:
+        for one, other in zip(ends[::2], ends[1::2], strict=True):
+            cv2.line(cell, _fixed(one), _fixed(other), ink, thickness, cv2.LINE_AA, BITS)
+
+
+def draw_disc(cell: Picture, point: Floats, radius: float, colour: Colour, halo: float = 0.0) -> None:
+    """Draw a disc, over a dark one that is wider by ``halo``."""
+    for ink, size in ((HALO, radius + halo), (colour, radius))[0 if halo else 1 :]:
+        cv2.circle(cell, _fixed(point), round(size * (1 << BITS)), ink, -1, cv2.LINE_AA, BITS)
+
+
 def _draw_boxes(cell: Picture, boxes: Mapping[str, Floats], to_cell: Floats) -> None:
     for at, box in enumerate(boxes.values()):
         if np.isfinite(box).all():
@@ -252,22 +287,26 @@ def _draw_points(cell: Picture, points: Floats, states: NDArray[np.uint8]) -> No
     names = {value: name for name, value in VISIBILITY.items()}
     for point, state in zip(points, states, strict=True):
         if np.isfinite(point).all():
-            _draw_point(cell, point, names[int(state)])
+            draw_point(cell, point, names[int(state)])
 
 
-def _draw_point(cell: Picture, point: Floats, state: str) -> None:
-    """Draw a disc, a ring for occluded points, or a cross for hidden ones that have a position."""
-    colour, unit = STATES[state], 1 << BITS
+def draw_point(cell: Picture, point: Floats, state: str, colour: Colour | None = None) -> None:
+    """Draw a disc, a ring for occluded points, or a cross for hidden ones that have a position.
+
+    Parameters
+    ----------
+    colour : by default that of the state.
+    """
+    ink, unit = colour or STATES[state], 1 << BITS
     if state == "occluded":
         cv2.circle(cell, _fixed(point), 4 * unit, HALO, 4, cv2.LINE_AA, BITS)
-        cv2.circle(cell, _fixed(point), 4 * unit, colour, 2, cv2.LINE_AA, BITS)
+        cv2.circle(cell, _fixed(point), 4 * unit, ink, 2, cv2.LINE_AA, BITS)
     elif state == "hidden":
-        for ink, width in ((HALO, 4), (colour, 2)):
+        for line, width in ((HALO, 4), (ink, 2)):
             for step in (np.array([4.0, 4.0]), np.array([4.0, -4.0])):
-                cv2.line(cell, _fixed(point - step), _fixed(point + step), ink, width, cv2.LINE_AA, BITS)
+                cv2.line(cell, _fixed(point - step), _fixed(point + step), line, width, cv2.LINE_AA, BITS)
     else:
-        cv2.circle(cell, _fixed(point), round(4.2 * unit), HALO, -1, cv2.LINE_AA, BITS)
-        cv2.circle(cell, _fixed(point), 3 * unit, colour, -1, cv2.LINE_AA, BITS)
+        draw_disc(cell, point, 3.0, ink, halo=1.2)
 
 
 def _draw_axes(cell: Picture, rotation: Floats, centre: Floats) -> None:
@@ -277,10 +316,8 @@ def _draw_axes(cell: Picture, rotation: Floats, centre: Floats) -> None:
     ways = [(sign * rotation[:, axis], colour) for _, axis, sign, colour in AXES]
     for way, colour in sorted(ways, key=lambda one: -one[0][2]):
         tip = centre + 0.3 * CELL * way[:2]
-        for ink, width in ((HALO, 5), (colour, 3)):
-            cv2.line(cell, _fixed(centre), _fixed(tip), ink, width, cv2.LINE_AA, BITS)
-        for ink, radius in ((HALO, 6.5), (colour, 5.0)):
-            cv2.circle(cell, _fixed(tip), round(radius * (1 << BITS)), ink, -1, cv2.LINE_AA, BITS)
+        draw_line(cell, centre, tip, colour, 3, halo=True)
+        draw_disc(cell, tip, 5.0, colour, halo=1.5)
 
 
 def _legend(title: str, set_name: str, boxes: Mapping[str, Floats], width: int) -> Picture:
@@ -302,7 +339,7 @@ def _legend(title: str, set_name: str, boxes: Mapping[str, Floats], width: int) 
             strip[2:28, left : left + 28] = (120, 120, 120)
             if kind in STATES:
                 patch = np.ascontiguousarray(strip[:, left : left + 28])
-                _draw_point(patch, np.array([14.0, 15.0]), kind)
+                draw_point(patch, np.array([14.0, 15.0]), kind)
                 strip[:, left : left + 28] = patch
             elif kind == "axis":
                 strip[13:17, left + 4 : left + 24] = colour

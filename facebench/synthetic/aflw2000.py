@@ -7,7 +7,6 @@ the 21 AFLW points is stored as (-1, 452).
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,16 +20,13 @@ from facebench.geometry.schemes import get_scheme
 from facebench.synthetic.drawing import draw_face, project
 from facebench.synthetic.mean_head import mean_head
 from facebench.synthetic.surface import head_surface
+from facebench.synthetic.trees.aflw2000 import FIRST_ID, MOST_FACES, SIZE, STACK, face_mat
 
 __all__ = ["DrawnFaces", "write_aflw2000_tree"]
 
-SIZE = 450
-MOST_FACES = 9999
-HIDDEN = np.array([[-1.0], [452.0]])
 # Faces that the rule |angle| <= 99 of the protocols leaves out: one on its side, and one whose
 # angle is a whole turn off, so that only its raw reading is out of range.
 ON_ITS_SIDE, WHOLE_TURN = 15, 31
-HEADER = b"MATLAB 5.0 MAT-file, Platform: facebench, a drawn face".ljust(116)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +56,6 @@ def _draw_pose(index: int, rng: np.random.Generator) -> NDArray[np.float64]:
     if index == ON_ITS_SIDE:
         roll = 120.0
     return np.array([yaw - 360.0 if index == WHOLE_TURN else yaw, pitch, roll])
-
-
-def _mat(values: dict[str, NDArray[np.generic]]) -> bytes:
-    """Return a MATLAB v5 file of some arrays, the same bytes at any time of day."""
-    from scipy.io import savemat
-
-    stream = io.BytesIO()
-    savemat(stream, values, do_compression=True)
-    return HEADER + stream.getvalue()[len(HEADER) :]
 
 
 def _check(tree: Path, names: list[str]) -> None:
@@ -111,7 +98,7 @@ def write_aflw2000_tree(folder: Path, faces: int = 48, seed: int = 7) -> DrawnFa
     """
     _whole_number("faces", faces, 1, MOST_FACES)
     _whole_number("seed", seed, 0)
-    ids = [f"image{90001 + index}" for index in range(faces)]
+    ids = [f"image{FIRST_ID + index}" for index in range(faces)]
     tree = Path(folder) / "AFLW2000"
     _check(tree, ids)
     tree.mkdir(parents=True, exist_ok=True)
@@ -131,23 +118,12 @@ def write_aflw2000_tree(folder: Path, faces: int = 48, seed: int = 7) -> DrawnFa
         visible[index] = surface.visible(aflw, r)
         again[index] = np.round(points[index] + rng.normal(0, 1, flat.shape)).T
 
-        yaw, pitch, roll = np.radians(euler)
-        pose = [pitch, yaw, roll, shift[0], SIZE + 1 - shift[1], 0.0, scale / 1000]
-        depth = -scale * (head @ r[2])
-        values: dict[str, NDArray[np.generic]] = {
-            "pt2d": np.where(visible[index], project(aflw, r, scale, shift).T, HIDDEN),
-            "Illum_Para": np.zeros((1, 10)),
-            "Color_Para": np.zeros((1, 7), np.float32),
-            "Tex_Para": np.zeros((199, 1)),
-            "Shape_Para": np.zeros((199, 1)),
-            "Exp_Para": np.zeros((29, 1)),
-            "Pose_Para": np.array([pose], np.float32),
-            "roi": np.array([[1, 1, SIZE, SIZE]], np.int16),
-            "pt3d_68": np.vstack([points[index].T, depth]).astype(np.float32),
-        }
-        (tree / f"{name}.mat").write_bytes(_mat(values))
+        solid = np.vstack([points[index].T, -scale * (head @ r[2])])
+        points21 = project(aflw, r, scale, shift)
+        mat = face_mat(euler, scale, shift, solid, points21, visible[index])
+        (tree / f"{name}.mat").write_bytes(mat)
         picture = cv2.cvtColor(draw_face(r, scale, shift, rng, SIZE), cv2.COLOR_RGB2BGR)
         _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])
         (tree / f"{name}.jpg").write_bytes(jpeg.tobytes())
-    np.save(Path(folder) / "AFLW2000-3D-Reannotated.pts68.npy", again)
+    np.save(Path(folder) / STACK, again)
     return DrawnFaces(ids, rotation, points, visible)

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facebench.synthetic.brush import Brush, arc, ring
 from facebench.synthetic.mean_head import mean_head
 from facebench.synthetic.surface import HeadSurface, ear_outline, head_surface, to_chart
 
@@ -22,7 +23,6 @@ Picture = NDArray[np.uint8]
 SKINS = ((246, 212, 190), (232, 186, 152), (206, 154, 114), (164, 112, 78), (116, 78, 58))
 HAIRS = ((38, 30, 28), (80, 52, 34), (130, 86, 48), (198, 160, 98), (150, 146, 142), (134, 62, 36))
 IRISES = ((78, 54, 36), (92, 116, 62), (80, 116, 150))
-SHIFT = 4  # bits of a pixel's fraction that OpenCV's drawing functions keep
 MARGIN = 8  # pixels drawn beyond the picture, so that gaps close alike at its border
 # Rings around neck and shoulders: y, half axes along x and z, z of the centre; millimetres.
 NECK = ((40.0, 48.0, 42.0, 28.0), (152.0, 58.0, 50.0, 26.0))
@@ -36,55 +36,13 @@ def project(points: ArrayLike, rotation: ArrayLike, scale: float, translation: A
     return flat
 
 
-class _Brush:
-    """Antialiased shapes on one picture, at fractions of a pixel."""
-
-    def __init__(self, picture: Picture) -> None:
-        self.picture = picture
-
-    def fill(self, outline: Floats, colour: ArrayLike) -> None:
-        cv2.fillPoly(self.picture, [self._fixed(outline)], self._tint(colour), cv2.LINE_AA, SHIFT)
-
-    def stroke(self, line: Floats, colour: ArrayLike, width: int) -> None:
-        points, tint = [self._fixed(line)], self._tint(colour)
-        cv2.polylines(self.picture, points, False, tint, width, cv2.LINE_AA, SHIFT)
-
-    def oval(self, centre: Floats, axes: tuple[float, float], colour: ArrayLike) -> None:
-        turn = np.linspace(0, 2 * np.pi, 32, endpoint=False)
-        self.fill(centre + np.stack([np.cos(turn), np.sin(turn)], 1) * axes, colour)
-
-    @staticmethod
-    def _fixed(points: Floats) -> NDArray[np.int32]:
-        fixed: NDArray[np.int32] = np.round(points * 2**SHIFT).astype(np.int32)
-        return fixed
-
-    @staticmethod
-    def _tint(colour: ArrayLike) -> tuple[float, ...]:
-        return tuple(np.clip(np.asarray(colour, float), 0, 255).tolist())
-
-
-def _arc(points: Floats, per_step: int = 6) -> Floats:
-    """Return a smooth (M, 2) line through (N, 2) points, N at least 3 (a Catmull-Rom spline)."""
-    p = np.concatenate([2 * points[:1] - points[1:2], points, 2 * points[-1:] - points[-2:-1]])
-    t = np.arange(per_step)[:, None, None] / per_step
-    a, b, c, d = p[:-3], p[1:-2], p[2:-1], p[3:]
-    line = b + t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * b - a - 3 * c + d))) / 2
-    return np.concatenate([line.swapaxes(0, 1).reshape(-1, 2), points[-1:]])
-
-
-def _ring(points: Floats, corner: int) -> Floats:
-    """Return a smooth outline through (N, 2) points with sharp corners at 0 and ``corner``."""
-    back = np.concatenate([points[corner:], points[:1]])
-    return np.concatenate([_arc(points[: corner + 1]), _arc(back)])
-
-
 def _paint(surface: HeadSurface, skin: Floats, hair: Floats, rng: np.random.Generator) -> Picture:
     """Paint skin, hair and features on the chart of the head; return (rows, columns, 3)."""
     p = to_chart(mean_head())
     shadow, lips = 0.74 * skin, 0.72 * skin + np.array([40, 0, 8])
     chart = np.empty((*surface.hair.shape, 3), np.uint8)
     chart[:] = skin
-    brush = _Brush(chart)
+    brush = Brush(chart)
     for cheek in (p[[1, 41, 48]].mean(0), p[[15, 46, 54]].mean(0)):
         brush.oval(cheek, (22, 20), skin * (1.03, 0.94, 0.93))
     brush.oval(p[30], (10, 8), skin * 1.06)
@@ -95,27 +53,27 @@ def _paint(surface: HeadSurface, skin: Floats, hair: Floats, rng: np.random.Gene
     eye_colour = IRISES[rng.integers(len(IRISES))]
     for first in (36, 42):
         eye = p[first : first + 6]
-        centre, outline = eye[[1, 2, 4, 5]].mean(0), _ring(eye, 3)
+        centre, outline = eye[[1, 2, 4, 5]].mean(0), ring(eye, 3)
         brush.fill((outline - centre) * (1.15, 1.7) + centre, 0.88 * skin)
         left, top = np.floor(centre).astype(int) - 24
         window, origin = chart[top : top + 48, left : left + 48], np.array([left, top])
-        ball, inside = _Brush(np.full_like(window, 236)), _Brush(np.zeros_like(window))
+        ball, inside = Brush(np.full_like(window, 236)), Brush(np.zeros_like(window))
         for radius, colour in ((8.5, eye_colour), (4.0, (16, 14, 14))):
             ball.oval(centre - origin, (radius, radius), colour)
         ball.oval(centre - origin - (3, 3), (1.6, 1.6), (255, 255, 255))
         inside.fill(outline - origin, (255, 255, 255))
         np.copyto(window, ball.picture, where=inside.picture > 127)
-        brush.stroke(_arc(eye[[3, 4, 5, 0]]), shadow, 1)
-        brush.stroke(_arc(eye[:4]), 0.25 * skin, 2)
+        brush.stroke(arc(eye[[3, 4, 5, 0]]), shadow, 1)
+        brush.stroke(arc(eye[:4]), 0.25 * skin, 2)
     for brow in (p[17:22], p[26:21:-1]):
-        line = _arc(brow)
+        line = arc(brow)
         depth = 4.5 * np.linspace(0.25, 1.0, len(line))[:, None] * (0, 1)
         brush.fill(np.concatenate([line - depth, (line + depth)[::-1]]), 0.8 * hair + 0.1 * skin)
-    brush.stroke(_arc(p[31:36]), shadow, 2)
+    brush.stroke(arc(p[31:36]), shadow, 2)
     for nostril in (32, 34):
         brush.oval(p[nostril] - (0, 1), (4.5, 2.5), 0.4 * skin)
-    brush.fill(_ring(p[48:60], 6), lips)
-    brush.fill(_ring(p[60:68], 4), 0.45 * lips)
+    brush.fill(ring(p[48:60], 6), lips)
+    brush.fill(ring(p[60:68], 4), 0.45 * lips)
     for side in (-1, +1):
         brush.stroke(ear_outline(side, 0.68)[3:32], 0.8 * skin, 3)
 
@@ -171,7 +129,7 @@ def _background(size: int, rng: np.random.Generator) -> Picture:
     ends, half = rng.uniform(40, 225, (2, 3)), (size + 1) // 2
     canvas = np.empty((half, half, 3), np.uint8)
     canvas[:] = ends[0] + np.linspace(0, 1, half)[:, None, None] * (ends[1] - ends[0])
-    brush = _Brush(canvas)
+    brush = Brush(canvas)
     for _ in range(9):
         centre, (wide, high) = rng.uniform(0, half, 2), rng.uniform(0.04, 0.22, 2) * half
         tint = (rng.uniform(30, 235, 3) + canvas[tuple(centre.astype(int)[::-1])]) / 2
@@ -209,7 +167,7 @@ def draw_face(
     hair = np.array(HAIRS[rng.integers(len(HAIRS))]) * rng.uniform(0.85, 1.1)
     light = np.array([rng.uniform(-0.6, 0.6), -0.5, -0.9])
     canvas = _background(size, rng)
-    brush, turn = _Brush(canvas), np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    brush, turn = Brush(canvas), np.linspace(0, 2 * np.pi, 40, endpoint=False)
     round_x, round_z = np.cos(turn), np.sin(turn)
     for rings, colour in ((SHOULDERS, rng.uniform(30, 200, 3)), (NECK, 0.72 * skin)):
         hoops = [(a * round_x, y - 0.35 * b * round_z, z + b * round_z) for y, a, b, z in rings]

@@ -106,8 +106,11 @@ def _skull_radius(directions: Floats) -> Floats:
     return radius
 
 
-def _radius(rows: int, columns: int) -> Floats:
-    """Distance of the bare head from the origin: a spline through the landmarks and the skull."""
+def bare_radius(directions: Floats) -> Floats:
+    """Return the distance of the bare head from its origin along (N, 3) unit vectors: (N,) mm.
+
+    A spline through the landmarks of the mean head and the skull.
+    """
     from scipy.interpolate import RBFInterpolator
 
     flesh = np.array(FLESH) * [[[1, 1, 1]], [[-1, 1, 1]]]
@@ -123,7 +126,7 @@ def _radius(rows: int, columns: int) -> Floats:
     guides = np.concatenate([spiral, spiral * [-1, 1, 1]])
     known, radius = np.concatenate([known, guides]), np.concatenate([radius, _skull_radius(guides)])
     spline = RBFInterpolator(known, radius, smoothing=1e-4)
-    smooth: Floats = spline(_directions(rows, columns).reshape(-1, 3)).reshape(rows, columns)
+    smooth: Floats = spline(directions)
     return smooth
 
 
@@ -149,9 +152,9 @@ def head_surface() -> HeadSurface:
     ears = [ear_outline(-1), ear_outline(+1)]
     stands_out = _fill(ears, 4.0)
     hair = _fill([np.concatenate([line, [[COLUMNS, 0], [0, 0]]])], 2.0)
-    radius = cv2.resize(
-        _radius(ROWS // COARSER, COLUMNS // COARSER), (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC
-    )
+    coarse = _directions(ROWS // COARSER, COLUMNS // COARSER)
+    radius = bare_radius(coarse.reshape(-1, 3)).reshape(coarse.shape[:2])
+    radius = cv2.resize(radius, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC).astype(float)
     radius += HAIR_THICKNESS * cv2.GaussianBlur(hair, (0, 0), 4.0) + EAR_THICKNESS * stands_out
     points = radius[..., None] * _directions(ROWS, COLUMNS)
     around = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
