@@ -34,7 +34,7 @@ SIX_DIGITS = 6e-7
 # Degrees that a rotation may be off when its nine numbers have six digits, twice over for a product.
 SIX_DIGITS_TURN = 3e-4
 # Degrees that POSIT may be off from the truth, and from another algorithm with the same camera.
-CAMERA_MEDIAN, CAMERA_MOST = 8.0, 14.0
+CAMERA_MEDIAN, CAMERA_MOST = 6.0, 10.0
 OTHER_MEDIAN, OTHER_MOST = 3.0, 8.0
 
 
