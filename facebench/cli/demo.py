@@ -1,4 +1,4 @@
-"""The command ``demo``: the whole path from a release to a leaderboard, on faces drawn on the spot."""
+"""The command ``demo``: from a release to a leaderboard and a report, on faces drawn on the spot."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ from pathlib import Path
 
 import click
 
+from facebench.cli.console import note
+
 __all__ = ["demo"]
 
 FACES, SEED = 48, 7
+REPORT = "facebench-demo.html"
 
 
 @click.command()
 @click.option(
     "--keep",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder to work in and leave everything in; by default a temporary one.",
+    help="Folder to work in and leave everything in, the report too; by default a temporary one.",
 )
 @click.option(
     "--faces",
@@ -28,24 +31,41 @@ FACES, SEED = 48, 7
     help="How many faces to draw.",
 )
 def demo(keep: Path | None, faces: int) -> None:
-    """Show everything on a drawn release: prepare, predict, score, leaderboard. Needs no data.
+    """Show everything on a drawn release: prepare, predict, score, compare, report. Needs no data.
 
-    Every command is printed before it runs, so that it can be repeated by hand.
+    Every command is printed before it runs, so that it can be repeated by hand. Without --keep one file is
+    left: the report, facebench-demo.html in the working directory, or in a temporary folder where that
+    directory cannot be written to.
     """
     with ExitStack() as stack:
         if keep:
             folder = keep
             folder.mkdir(parents=True, exist_ok=True)
+            report = keep / "report.html"
         else:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="facebench-demo-")))
-        _run(folder, faces)
+            report = _place_to_keep()
+        _run(folder, faces, report)
+    _say(f"The report is {report}: open it in a browser.")
     if keep:
         _say(f"Everything is in {keep}. Remove it when you have seen enough.")
     else:
-        _say("'facebench demo --keep DIR' keeps the files. Next: facebench info aflw2000")
+        _say("'facebench demo --keep DIR' keeps the other files. Next: facebench info aflw2000")
 
 
-def _run(folder: Path, faces: int) -> None:
+def _place_to_keep() -> Path:
+    """Return where the report goes when everything else vanishes."""
+    try:
+        with tempfile.TemporaryFile(dir=Path.cwd()):
+            return Path(REPORT)
+    except OSError as error:
+        folder = Path(tempfile.mkdtemp(prefix="facebench-report-"))
+        reason = error.strerror or error
+        note(f"note: nothing can be written to {Path.cwd()} ({reason}); the report goes to {folder}")
+        return folder / REPORT
+
+
+def _run(folder: Path, faces: int, report: Path) -> None:
     from facebench.synthetic import write_aflw2000_tree
 
     release, prepared = folder / "release", folder / "aflw2000.h5"
@@ -67,13 +87,21 @@ def _run(folder: Path, faces: int) -> None:
     _facebench("score", own, "--data", prepared, "--protocol", "aflw2000/pose", *landmarks)
     _facebench("score", constant, "--data", prepared, *landmarks)
 
-    _say("5. A leaderboard.")
+    _say("5. Is the difference more than chance? The same faces, compared one by one.")
+    _facebench("compare", constant, own, "--data", prepared, *landmarks)
+
+    _say("6. A leaderboard.")
     boards = folder / "leaderboards"
     _facebench("leaderboard", "add", own, "--data", prepared, "--dir", boards)
     by = "facebench predict aflw2000 --model mean-shape"
     _facebench("leaderboard", "add", constant, "--data", prepared, "--dir", boards, "--reproduced-by", by)
     _facebench("leaderboard", "build", "--dir", boards)
     _facebench("leaderboard", "check", "--dir", boards)
+
+    _say("7. A report: both methods on one page, with curves and faces.")
+    _facebench(
+        "report", constant, own, "--data", prepared, *landmarks, "--protocol", "aflw2000/pose", "-o", report
+    )
 
 
 def _write_noisy(prepared: Path, target: Path) -> None:
@@ -87,7 +115,8 @@ def _write_noisy(prepared: Path, target: Path) -> None:
         f"   dataset = facebench.open_dataset({str(prepared)!r})\n"
         "   ...  # run your model on face.image for face in dataset\n"
         f"   facebench.write_predictions({str(target)!r}, dataset='aflw2000', method='Noisy truth',\n"
-        "       ids=dataset.ids, landmarks=landmarks, euler=euler, euler_convention='raw-xyz')"
+        "       ids=dataset.ids, landmarks=landmarks, euler=euler, euler_convention='raw-xyz',\n"
+        "       box='landmarks')"
     )
     dataset = facebench.open_dataset(prepared)
     noise = np.random.default_rng(SEED)
@@ -102,6 +131,7 @@ def _write_noisy(prepared: Path, target: Path) -> None:
         landmarks=points + noise.normal(0.0, 4.0, points.shape),
         euler=euler + noise.normal(0.0, 5.0, euler.shape),
         euler_convention="raw-xyz",
+        box="landmarks",
         training_data="none",
     )
 

@@ -158,8 +158,9 @@ def test_leaderboard_add_build_check(run, drawn, predictions, tmp_path):
 def test_demo_runs_and_prints_its_commands(run, tmp_path):
     done = run("demo", "--keep", tmp_path / "demo", "--faces", "32")
     assert done.code == 0
-    assert done.out.count("$ facebench") == 10
+    assert done.out.count("$ facebench") == 12
     assert (tmp_path / "demo" / "leaderboards" / "aflw2000.md").is_file()
+    assert (tmp_path / "demo" / "report.html").is_file()
 
 
 BAD = {
