@@ -6,8 +6,17 @@ A message names the file, the key or id, what was expected, and what to do next.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from numbers import Integral
 
-__all__ = ["DataMissing", "FacebenchError", "Faults", "InvalidData", "UsageError", "name_some"]
+__all__ = [
+    "DataMissing",
+    "FacebenchError",
+    "Faults",
+    "InvalidData",
+    "UsageError",
+    "name_some",
+    "whole_number",
+]
 
 
 class FacebenchError(Exception):
@@ -56,6 +65,17 @@ class Faults:
         if len(self.found) > self.SHOWN:
             lines.append(f"  ... and {len(self.found) - self.SHOWN} more")
         raise InvalidData("\n".join([*lines, advice]))
+
+
+def whole_number(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Return a whole number within bounds, or raise :class:`UsageError` that says what was expected."""
+    # NumPy's integers are integers, True is not.
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < least or (most is not None and value > most):  # type: ignore[operator]
+        limit = f"of at least {least}" if most is None else f"from {least} to {most}"
+        msg = f"{name} is {value!r}; expected a whole number {limit}."
+        raise UsageError(msg)
+    return int(value)  # type: ignore[call-overload]
 
 
 def name_some(names: Iterable[object], shown: int = 5) -> str:

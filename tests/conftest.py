@@ -34,10 +34,10 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared AFLW2000-3D of 36 drawn faces; two of them are outside the split 'valid'."""
     from facebench.datasets import prepare
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import draw_aflw2000_tree
 
     folder = tmp_path_factory.mktemp("drawn")
-    write_aflw2000_tree(folder / "release", faces=36, seed=3)
+    draw_aflw2000_tree(folder / "release", faces=36, seed=3)
     return prepare("aflw2000", [folder / "release"], folder / "aflw2000.h5", partial=True).path
 
 

@@ -36,7 +36,6 @@ from facebench.protocols import (
 logger = logging.getLogger(__name__)
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$])")
-ARROWS = {"lower": "↓", "higher": "↑"}
 KINDS = {"i": "integer", "u": "unsigned integer", "f": "float", "O": "text"}
 
 LANDMARK_FORMULAS = """
@@ -196,7 +195,7 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
     metrics = [
         (
             code(m.key),
-            f"{md(m.title)}\u00a0{ARROWS[m.better]}",
+            f"{md(m.title)}\u00a0{m.arrow}",
             m.unit,
             _groups(one) if m.binned else "all",
             md(m.meaning),

@@ -23,7 +23,7 @@ from facebench.datasets import prepare
 from facebench.formats import open_dataset
 from facebench.formats.reader import PreparedDataset
 from facebench.geometry import convert, euler_to_rotation, get_scheme, tight_box
-from facebench.synthetic import draw_face, head_surface, mean_head, project, write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree, draw_face, head_surface, mean_head, project
 from tests.datasets import aflw_release, biwi_release, w300_tree
 from tests.datasets.test_cofw import write_mat
 
@@ -177,7 +177,7 @@ def aflw(folder: Path) -> Sample:
 
 def aflw2000(folder: Path) -> Sample:
     root, row = folder / "aflw2000", 2
-    drawn = write_aflw2000_tree(root, faces=row + 1, seed=11)
+    drawn = draw_aflw2000_tree(root, faces=row + 1, seed=11)
     name = drawn.ids[row]
     values = loadmat(root / "AFLW2000" / f"{name}.mat")
     pose, flat, solid = values["Pose_Para"][0], values["pt2d"], values["pt3d_68"]

@@ -10,7 +10,6 @@ import click
 
 from facebench.cli.console import home_option, json_option, note, print_json, print_table, table
 from facebench.cli.scores import (
-    ARROWS,
     data_option,
     mapping_option,
     missing_option,
@@ -59,13 +58,10 @@ def compare(
     as_json: bool,
 ) -> None:
     """Compare methods with the first of them: paired differences, intervals and p-values."""
-    from facebench.errors import InvalidData, UsageError
+    from facebench.errors import InvalidData
     from facebench.formats import read_predictions
     from facebench.protocols import compare as run
 
-    if len(predictions) < 2:
-        msg = "compare needs two predictions files or more: the baseline, then the others."
-        raise UsageError(msg)
     read = [read_predictions(path) for path in predictions]
     dataset = open_for(read[0].dataset, data, home)
     names = list(protocols)
@@ -106,9 +102,8 @@ def _print_comparison(found: Comparison) -> None:
 
     protocol = get_protocol(found.protocol)
     shown = [key for key in protocol.board if any((r.metric, r.group) == key for r in found.rows)]
-    several = len(found.methods) > 1
     click.echo(f"\n{protocol.name}, {found.n} faces, against {found.baseline}")
-    corrected = ("p (Holm)",) if several else ("p",)
+    corrected = "p (Holm)" if len(found.methods) > 1 else "p"
     made = table(
         "metric",
         "",
@@ -116,16 +111,17 @@ def _print_comparison(found: Comparison) -> None:
         found.baseline,
         "value",
         "difference (95 %)",
-        *corrected,
+        corrected,
         "",
         right=(3, 4, 5, 6),
     )
     for key, group in shown:
         metric = protocol.metric(key)
-        where = "" if group == "all" else f", {protocol.groups[group]}"
         for place, method in enumerate(found.methods):
             row = found.get(method, key, group)
-            first = (f"{metric.title}{where} {ARROWS[metric.better]}", metric.unit) if not place else ("", "")
+            first = (
+                (f"{protocol.title_of(key, group)} {metric.arrow}", metric.unit) if not place else ("", "")
+            )
             verdict = {True: "better", False: "worse", None: "not significant"}[row.better]
             made.add_row(
                 *first,

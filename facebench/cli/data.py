@@ -73,7 +73,7 @@ def info(name: str, bibtex: bool, as_json: bool) -> None:
 
     manifest = get_dataset(name).manifest
     if bibtex:
-        click.echo("\n\n".join(one.bibtex.strip() for one in manifest.citations))
+        click.echo(manifest.bibtex)
     elif as_json:
         print_json(manifest.model_dump(exclude={"file_hashes", "folder"}))
     else:

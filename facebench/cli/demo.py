@@ -1,4 +1,4 @@
-"""The command ``demo``: from a release to a leaderboard and a report, on faces drawn on the spot."""
+"""The command ``demo``: from a release to a leaderboard and a report, on faces rendered on the spot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from facebench.cli.console import note
+from facebench.cli.console import note, progress
 
 __all__ = ["demo"]
 
@@ -28,10 +28,10 @@ REPORT = "facebench-demo.html"
     type=click.IntRange(32, 2000),
     default=FACES,
     show_default=True,
-    help="How many faces to draw.",
+    help="How many faces to render.",
 )
 def demo(keep: Path | None, faces: int) -> None:
-    """Show everything on a drawn release: prepare, predict, score, compare, report. Needs no data.
+    """Show everything on a rendered release: prepare, predict, score, compare, report. Needs no data.
 
     Every command is printed before it runs, so that it can be repeated by hand. Without --keep one file is
     left: the report, facebench-demo.html in the working directory, or in a temporary folder where that
@@ -66,11 +66,13 @@ def _place_to_keep() -> Path:
 
 
 def _run(folder: Path, faces: int, report: Path) -> None:
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import render_faces
+    from facebench.synthetic.trees import write_aflw2000_tree
+    from facebench.synthetic.trees.aflw2000 import SIZE
 
     release, prepared = folder / "release", folder / "aflw2000.h5"
-    _say(f"1. A release. {faces} drawn faces, laid out as AFLW2000-3D is: {release}")
-    write_aflw2000_tree(release, faces=faces, seed=SEED)
+    _say(f"1. A release. {faces} rendered faces, laid out as AFLW2000-3D is: {release}")
+    write_aflw2000_tree(release, progress(render_faces(faces, SEED, SIZE), faces, "rendering"))
 
     _say("2. One file from it. '--partial', since it has not the 2000 faces of the real release.")
     _facebench("prepare", "aflw2000", "--source", release, "--partial", "-o", prepared)

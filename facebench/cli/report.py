@@ -66,13 +66,9 @@ def report(
     Several predictions files share the curves, and are compared with the first. The page needs nothing
     outside itself, and the same inputs give the same bytes.
     """
-    from facebench.errors import UsageError
     from facebench.formats import read_predictions
     from facebench.report.page import Report, write_report
 
-    if not output.lower().endswith((".html", ".htm")):
-        msg = f"{output}: a report is an HTML page; give a name that ends in .html."
-        raise UsageError(msg)
     read = [read_predictions(path) for path in predictions]
     dataset = open_for(read[0].dataset, data, home)
     names = list(dict.fromkeys(protocols)) or _applying(predictions, read, dataset)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from facebench.protocols import Result, Score
 
 __all__ = [
-    "ARROWS",
     "check",
     "data_option",
     "mapping_option",
@@ -31,8 +30,6 @@ __all__ = [
     "score",
     "seed_option",
 ]
-
-ARROWS = {"lower": "↓", "higher": "↑"}
 
 data_option = click.option(
     "--data", type=click.Path(), help="Prepared file; by default the dataset's in the data home."
@@ -205,7 +202,6 @@ def _write_per_face(path: Path, results: list[Result]) -> None:
 
 def print_result(result: Result, short: bool = False) -> None:
     """Print the headline, the table of all metrics and the signature of a result."""
-    from facebench.errors import name_some
     from facebench.protocols import Signature, get_protocol
 
     protocol = get_protocol(result.protocol)
@@ -216,14 +212,8 @@ def print_result(result: Result, short: bool = False) -> None:
         f"\n{result.method} on {protocol.name}: {metric.title}, {protocol.groups[group]}: "
         f"{first} {metric.unit} over {result.n} of {result.faces} faces"
     )
-    if result.missing_ids:
-        what = "left out" if result.missing == "exclude" else "counted as failures"
-        note(
-            f"note: {len(result.missing_ids)} faces without a prediction are {what}: "
-            f"{name_some(result.missing_ids)}"
-        )
-    if not result.complete:
-        note("note: the prepared dataset is a part of the release: not comparable with published numbers")
+    for remark in result.remarks:
+        note(f"note: {remark}")
     groups = {name: title for name, title in protocol.groups.items() if _has(result, name)}
     made = table("metric", "", *groups.values(), right=range(2, 2 + len(groups)))
     for one in protocol.metrics:
@@ -231,7 +221,7 @@ def print_result(result: Result, short: bool = False) -> None:
         if not any(cells):
             continue  # hard labels of visibility have no sweep
         style = "bold" if one.key == key else None
-        made.add_row(f"{one.title} {ARROWS[one.better]}", one.unit, *cells, style=style)
+        made.add_row(f"{one.title} {one.arrow}", one.unit, *cells, style=style)
     print_table(made)
     signature = Signature.parse(result.signature)
     click.echo(f"signature: {signature.short if short else signature}")

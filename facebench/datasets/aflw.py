@@ -372,7 +372,7 @@ def _content(
     content = Content(
         dataset=manifest.name,
         licence=manifest.licence.text,
-        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        citation=manifest.bibtex,
         ids=ids,
         images=[images.image(files[path], path) for path in paths],
         image_of=np.array([row_of[found.paths[one]] for one in faces], np.int64),

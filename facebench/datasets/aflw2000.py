@@ -84,7 +84,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     content = Content(
         dataset=manifest.name,
         licence=manifest.licence.text,
-        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        citation=manifest.bibtex,
         ids=ids,
         images=[source.image(files[one]["jpg"], f"{one}.jpg") for one in ids],
         image_of=np.arange(len(ids)),

@@ -125,7 +125,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     content = Content(
         dataset=manifest.name,
         licence=manifest.licence.text,
-        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        citation=manifest.bibtex,
         ids=ids,
         images=[
             source.image(name, _inside(name, folder)) for name in (frames[one]["rgb.png"] for one in ids)

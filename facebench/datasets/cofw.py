@@ -141,7 +141,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     content = Content(
         dataset=manifest.name,
         licence=manifest.licence.text,
-        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        citation=manifest.bibtex,
         ids=ids,
         images=[image for part in parts.values() for image in part.images],
         image_of=np.arange(len(ids)),

@@ -155,6 +155,11 @@ class Manifest(Strict):
                     raise ValueError(msg)
         return self
 
+    @property
+    def bibtex(self) -> str:
+        """All citations."""
+        return "\n\n".join(one.bibtex.strip() for one in self.citations)
+
     def table(self, name: str) -> list[dict[str, str]]:
         """Return the rows of a table beside the manifest, by column name."""
         with (self.folder / self.tables[name]).open(encoding="utf-8", newline="") as file:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from facebench import __version__
 from facebench.datasets.manifest import Manifest
 from facebench.datasets.registry import Dataset, Release, get_dataset
 from facebench.datasets.sources import open_source, relative_names, tree_sha256
-from facebench.errors import DataMissing, UsageError, name_some
+from facebench.errors import DataMissing, UsageError, name_some, whole_number
 from facebench.formats import (
     Progress,
     no_progress,
@@ -106,15 +106,8 @@ def _recipe(
     if sources:
         msg = f"prepare {manifest.name}: is made on the spot and takes no --source, only --faces and --seed."
         raise UsageError(msg)
-    count, chosen = manifest.faces if faces is None else faces, manifest.seed if seed is None else seed
-    for name, value, least, most in (("faces", count, 1, MOST_FACES), ("seed", chosen, 0, MOST_SEED)):
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-            msg = (
-                f"prepare {manifest.name}: {name} must be a whole number from {least} to {most}, "
-                f"not {value!r}."
-            )
-            raise UsageError(msg)
-    return count, cast("int", chosen)
+    count = whole_number("faces", manifest.faces if faces is None else faces, 1, MOST_FACES)
+    return count, whole_number("seed", manifest.seed if seed is None else seed, 0, MOST_SEED)
 
 
 def _read(

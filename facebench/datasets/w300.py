@@ -131,7 +131,7 @@ def read(sources: Sequence[Source], manifest: Manifest, partial: bool, progress:
     content = Content(
         dataset=manifest.name,
         licence=manifest.licence.text,
-        citation="\n\n".join(one.bibtex.strip() for one in manifest.citations),
+        citation=manifest.bibtex,
         ids=ids,
         images=[_image(one, files[one][0], files[one][2]) for one in ids],
         image_of=np.arange(len(ids)),

@@ -12,11 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from facebench.datasets import dataset_names, get_dataset
 from facebench.leaderboard.entries import Entry, Reported, Scored, load_entries, slug
 from facebench.leaderboard.ties import HeadlineErrors, errors_path, read_errors, tied
-from facebench.protocols import ALL, BALANCED, Protocol, protocols_of
+from facebench.protocols import BALANCED, Protocol, protocols_of
 
 __all__ = ["check_pages", "render_pages"]
-
-ARROWS = {"lower": "↓", "higher": "↑"}
 
 # Characters that Markdown or HTML would act upon.
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~!&$])")
@@ -246,9 +244,8 @@ def _number_notes(rows: list[Row]) -> list[str]:
 def _heading(protocol: Protocol, key: str, group: str) -> str:
     metric = protocol.metric(key)
     if key == protocol.headline[0] and group != protocol.headline[1]:
-        return f"{protocol.groups[group]} {ARROWS[metric.better]}"  # the headline's column names the metric
-    where = "" if group == ALL else f", {protocol.groups[group]}"
-    return f"{metric.title}{where} {ARROWS[metric.better]}"
+        return f"{protocol.groups[group]} {metric.arrow}"  # the headline's column names the metric
+    return f"{protocol.title_of(key, group)} {metric.arrow}"
 
 
 def _legend(protocol: Protocol, board: list[tuple[str, str]]) -> list[str]:

@@ -20,13 +20,12 @@ from facebench.errors import InvalidData
 from facebench.formats import atomic_path
 from facebench.metrics import Statistic, differences
 from facebench.protocols import BALANCED, Measured, Protocol, Signature
+from facebench.protocols.comparison import SIGNIFICANT
 
 if TYPE_CHECKING:
     from facebench.leaderboard.entries import Scored
 
 __all__ = ["HeadlineErrors", "add_errors", "errors_path", "headline_errors", "read_errors", "tied"]
-
-SIGNIFICANT = 0.05
 
 # What two signatures must share for their rows to be paired.
 PAIRED = ("protocol", "version", "faces", "n", "missing", "truth", "points", "positive")

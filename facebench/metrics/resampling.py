@@ -50,8 +50,8 @@ class Pooled(Protocol):
         """Return the (b,) values when the faces are present (b, n) ``counts`` times."""
         ...
 
-    def beside(self, *others: Pooled) -> Pooled:
-        """Return the same number over these faces followed by those of the others."""
+    def beside(self, other: Pooled) -> Pooled:
+        """Return the same number over these faces followed by those of the other."""
         ...
 
 

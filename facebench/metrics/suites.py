@@ -76,6 +76,11 @@ class Metric:
     binned: bool = True
 
     @property
+    def arrow(self) -> str:
+        """Which way is better, for a table."""
+        return "↓" if self.better == "lower" else "↑"
+
+    @property
     def worst(self) -> float:
         """What a face without a prediction gets where such faces count as failures."""
         if self.better == "higher":
@@ -433,13 +438,13 @@ class _CurveNumber:
             return self.curve.average_precision(counts)
         return self.curve.recall_at_precision(counts, self.level, self.number == "interpolated")
 
-    def beside(self, *others: Pooled) -> _CurveNumber:
-        every = [self, *(one for one in others if isinstance(one, _CurveNumber))]
+    def beside(self, other: Pooled) -> _CurveNumber:
+        assert isinstance(other, _CurveNumber)
         return replace(
             self,
-            scores=np.concatenate([one.scores for one in every]),
-            positive=np.concatenate([one.positive for one in every]),
-            counts=np.concatenate([one.counts for one in every]),
+            scores=np.concatenate([self.scores, other.scores]),
+            positive=np.concatenate([self.positive, other.positive]),
+            counts=np.concatenate([self.counts, other.counts]),
         )
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from facebench.protocols.protocol import (
     ALL,
     BALANCED,
     LandmarkProtocol,
     PoseProtocol,
     VisibilityProtocol,
+    pose_board,
 )
 
 __all__ = ["PROTOCOLS"]
@@ -20,102 +23,74 @@ UPM_LIST = (
 )
 
 
-def _aflw21(faces: str) -> LandmarkProtocol:
-    everyone = faces == "all"
-    return LandmarkProtocol(
-        name="aflw/landmarks-aflw21" + "-all" * everyone,
-        version=1,
-        title="21 points, every face" if everyone else "21 points",
-        dataset="aflw",
-        faces=faces,
-        yaw_bins=YAW_BINS,
-        yaw_convention=CONVENTION,
-        clusters="image",
-        board=(
-            (("nme/box-sqrt", BALANCED), ("nme/box-sqrt", ALL), ("nme/box-height@dataset", ALL))
-            if everyone
-            else (
-                ("nme/box-height@dataset", ALL),
-                ("auc4/box-height@dataset", ALL),
-                ("fr4/box-height@dataset", ALL),
-                ("nme/box-height@dataset", BALANCED),
-                ("nme/box-sqrt", ALL),
-            )
-        ),
-        description=(
-            "The points that are annotated, which are the visible ones of the 21, of "
-            + (
-                "every face: for methods that were not trained on AFLW. Normalised by sqrt(w h) of the "
-                "tight box of the annotated points; the balanced mean is over three bins of yaw."
-                if everyone
-                else "the test faces of CCL. Normalised by the height of AFLW's square face rectangle."
-            )
-        ),
-        sources=(
-            ("cleardusk/3DDFA benchmark_aflw.py: normaliser, bins, balanced mean",)
-            if everyone
-            else ("pcr-upm/images_framework: annotated points, box height, AUC and FR at 4 %, bins of yaw",)
-        ),
-        uncertain=(
-            (
-                "3DDFA scores 21,080 crops of its own and takes jaw points for the ears; here every face "
-                "with a rectangle is scored.",
-            )
-            if everyone
-            else UPM_LIST
-        ),
-        annotation="aflw21",
-        scheme="aflw21",
-        normalisers=(
-            {"box-sqrt": (), "box-height@dataset": (4,)}
-            if everyone
-            else {"box-height@dataset": (4,), "box-sqrt": (), "box-sqrt@dataset": ()}
-        ),
-    )
+AFLW21 = LandmarkProtocol(
+    name="aflw/landmarks-aflw21",
+    version=1,
+    title="21 points",
+    dataset="aflw",
+    faces="aflw19-test",
+    yaw_bins=YAW_BINS,
+    yaw_convention=CONVENTION,
+    clusters="image",
+    board=(
+        ("nme/box-height@dataset", ALL),
+        ("auc4/box-height@dataset", ALL),
+        ("fr4/box-height@dataset", ALL),
+        ("nme/box-height@dataset", BALANCED),
+        ("nme/box-sqrt", ALL),
+    ),
+    description=(
+        "The points that are annotated, which are the visible ones of the 21, of the test faces of CCL. "
+        "Normalised by the height of AFLW's square face rectangle."
+    ),
+    sources=("pcr-upm/images_framework: annotated points, box height, AUC and FR at 4 %, bins of yaw",),
+    uncertain=UPM_LIST,
+    annotation="aflw21",
+    scheme="aflw21",
+    normalisers={"box-height@dataset": (4,), "box-sqrt": (), "box-sqrt@dataset": ()},
+)
 
-
-def _pose(faces: str) -> PoseProtocol:
-    everyone = faces == "all"
-    return PoseProtocol(
-        name="aflw/pose" + "-all" * everyone,
-        version=1,
-        title="Head pose, every face" if everyone else "Head pose",
-        dataset="aflw",
-        faces=faces,
-        yaw_bins=YAW_BINS,
-        yaw_convention=CONVENTION,
-        clusters="image",
-        board=(
-            ("mae/mnn-yxz", ALL),
-            ("mae-yaw/mnn-yxz", ALL),
-            ("mae-pitch/mnn-yxz", ALL),
-            ("mae-roll/mnn-yxz", ALL),
-            ("geodesic", ALL),
-            ("mae/mnn-yxz", BALANCED),
-        ),
-        description=(
-            "The rotation that AFLW's own POSIT found for the annotated points of "
-            + (
-                "every face: for methods that were not trained on AFLW."
-                if everyone
-                else "the test faces of CCL."
-            )
-            + " It is coarse and not checked by hand. mnn-yxz differs from AFLW's own convention only in "
-            "signs, so the MAE is the same in both."
-        ),
-        sources=(
-            "Koestinger et al. 2011 (AFLW): the poses",
-            "pcr-upm/images_framework: convention, wrapping",
-        ),
-        uncertain=() if everyone else UPM_LIST,
-        convention="mnn-yxz",
-        also=("raw-xyz",),
-    )
-
+POSE = PoseProtocol(
+    name="aflw/pose",
+    version=1,
+    title="Head pose",
+    dataset="aflw",
+    faces="aflw19-test",
+    yaw_bins=YAW_BINS,
+    yaw_convention=CONVENTION,
+    clusters="image",
+    board=(*pose_board("mnn-yxz"), ("mae/mnn-yxz", BALANCED)),
+    description=(
+        "The rotation that AFLW's own POSIT found for the annotated points of the test faces of CCL. It is "
+        "coarse and not checked by hand. mnn-yxz differs from AFLW's own convention only in signs, so the "
+        "MAE is the same in both."
+    ),
+    sources=("Koestinger et al. 2011 (AFLW): the poses", "pcr-upm/images_framework: convention, wrapping"),
+    uncertain=UPM_LIST,
+    convention="mnn-yxz",
+    also=("raw-xyz",),
+)
 
 PROTOCOLS = (
-    _aflw21("aflw19-test"),
-    _aflw21("all"),
+    AFLW21,
+    replace(
+        AFLW21,
+        name="aflw/landmarks-aflw21-all",
+        title="21 points, every face",
+        faces="all",
+        board=(("nme/box-sqrt", BALANCED), ("nme/box-sqrt", ALL), ("nme/box-height@dataset", ALL)),
+        description=(
+            "The points that are annotated, which are the visible ones of the 21, of every face: for "
+            "methods that were not trained on AFLW. Normalised by sqrt(w h) of the tight box of the "
+            "annotated points; the balanced mean is over three bins of yaw."
+        ),
+        sources=("cleardusk/3DDFA benchmark_aflw.py: normaliser, bins, balanced mean",),
+        uncertain=(
+            "3DDFA scores 21,080 crops of its own and takes jaw points for the ears; here every face with a "
+            "rectangle is scored.",
+        ),
+        normalisers={"box-sqrt": (), "box-height@dataset": (4,)},
+    ),
     LandmarkProtocol(
         name="aflw/landmarks-aflw19",
         version=1,
@@ -200,6 +175,15 @@ PROTOCOLS = (
         scheme="ibug68",
         positive=("occluded", "hidden"),
     ),
-    _pose("aflw19-test"),
-    _pose("all"),
+    POSE,
+    replace(
+        POSE,
+        name="aflw/pose-all",
+        title="Head pose, every face",
+        faces="all",
+        description=POSE.description.replace(
+            "the test faces of CCL.", "every face: for methods that were not trained on AFLW."
+        ),
+        uncertain=(),
+    ),
 )

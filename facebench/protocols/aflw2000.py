@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facebench.protocols.protocol import ALL, BALANCED, LandmarkProtocol, PoseProtocol
+from facebench.protocols.protocol import ALL, BALANCED, LandmarkProtocol, PoseProtocol, pose_board
 
 __all__ = ["PROTOCOLS"]
 
@@ -62,14 +62,7 @@ PROTOCOLS = (
         dataset="aflw2000",
         faces="valid",
         bins=BINS,
-        board=(
-            ("mae/raw-xyz", ALL),
-            ("mae-yaw/raw-xyz", ALL),
-            ("mae-pitch/raw-xyz", ALL),
-            ("mae-roll/raw-xyz", ALL),
-            ("geodesic", ALL),
-            ("maev", ALL),
-        ),
+        board=(*pose_board("raw-xyz"), ("maev", ALL)),
         description=(
             "Rotation of the 1969 faces whose three angles in Pose_Para are all within 99 degrees. The MAE "
             "is the mean absolute error of yaw, pitch and roll, wrapped at 180 degrees, in the convention "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facebench.protocols.protocol import ALL, BALANCED, PoseProtocol
+from facebench.protocols.protocol import ALL, BALANCED, PoseProtocol, pose_board
 
 __all__ = ["PROTOCOLS"]
 
@@ -27,11 +27,7 @@ def _pose(
         yaw_bins=(30, 60, 90),
         clusters="subject",
         board=(
-            ("mae/raw-xyz", ALL),
-            ("mae-yaw/raw-xyz", ALL),
-            ("mae-pitch/raw-xyz", ALL),
-            ("mae-roll/raw-xyz", ALL),
-            ("geodesic", ALL),
+            *pose_board("raw-xyz"),
             ("maev", ALL),
             ("mae/raw-xyz", BALANCED),
             ("mae/raw-xyz/aligned-left", ALL),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facebench.protocols.protocol import ALL, LandmarkProtocol, PoseProtocol, VisibilityProtocol
+from facebench.protocols.protocol import ALL, LandmarkProtocol, PoseProtocol, VisibilityProtocol, pose_board
 
 __all__ = ["PROTOCOLS"]
 
@@ -132,13 +132,7 @@ PROTOCOLS = (
         title="Head pose, POSIT by the recipe of MNN",
         dataset="cofw",
         faces="test",
-        board=(
-            ("mae/mnn-yxz", ALL),
-            ("mae-yaw/mnn-yxz", ALL),
-            ("mae-pitch/mnn-yxz", ALL),
-            ("mae-roll/mnn-yxz", ALL),
-            ("geodesic", ALL),
-        ),
+        board=pose_board("mnn-yxz"),
         description=(
             "Rotation that POSIT finds for the annotated points and a mean 3D face as the MNN code does. "
             "It is a computation from labels, also from those of occluded points. Angles are read as "

@@ -13,10 +13,20 @@ from facebench import __version__
 from facebench.errors import InvalidData, UsageError, name_some
 from facebench.formats import PreparedDataset
 from facebench.metrics import differences, holm
-from facebench.protocols.registry import get_protocol
-from facebench.protocols.scoring import RESAMPLES, SEED, Mapping, Measured, Missing, Number, measure
+from facebench.protocols.scoring import RESAMPLES, SEED, Measured, Missing, Number, PointMapping, measure
 
-__all__ = ["Compared", "Comparison", "compare"]
+__all__ = [
+    "SIGNIFICANT",
+    "Compared",
+    "Comparison",
+    "check_comparable",
+    "check_distinct",
+    "compare",
+    "compare_measured",
+]
+
+#: The largest p-value at which a difference counts as one.
+SIGNIFICANT = 0.05
 
 
 class Compared(BaseModel):
@@ -75,16 +85,13 @@ class Comparison(BaseModel):
         return {(one.method, one.metric, one.group): one for one in self.rows}[method, metric, group]
 
 
-SIGNIFICANT = 0.05
-
-
 def compare(
     predictions: Sequence[Any],
     protocol: str,
     dataset: PreparedDataset | str | Path | None = None,
     *,
     missing: Missing = "error",
-    mapping: Mapping = "exact",
+    mapping: PointMapping = "exact",
     differ: Sequence[str] = (),
     resamples: int = RESAMPLES,
     seed: int = SEED,
@@ -103,16 +110,27 @@ def compare(
     UsageError : fewer than two predictions, or two of the same method.
     InvalidData : the signatures of two differ in more than the method.
     """
-    if len(predictions) < 2:
+    measured = [measure(one, protocol, dataset, missing=missing, mapping=mapping) for one in predictions]
+    return compare_measured(measured, differ=differ, resamples=resamples, seed=seed)
+
+
+def compare_measured(
+    measured: Sequence[Measured],
+    *,
+    differ: Sequence[str] = (),
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Comparison:
+    """Compare the errors of methods with those of the first; see :func:`compare` for the rest."""
+    if len(measured) < 2:
         msg = "a comparison needs two predictions files or more: the baseline, then the others."
         raise UsageError(msg)
-    first, *others = (
-        measure(one, protocol, dataset, missing=missing, mapping=mapping) for one in predictions
-    )
-    names = _names([first, *others])
-    for one, name in zip(others, names[1:], strict=True):
-        _check_comparable(first, one, names[0], name, differ)
-    chosen = get_protocol(protocol)
+    first, *others = measured
+    names = [one.predictions.method for one in measured]
+    check_distinct(names)
+    for one in others:
+        check_comparable(first, one, differ)
+    chosen = first.protocol
     given = [{(key, group) for key, group, _ in one.wanted} for one in others]
     wanted = [number for number in first.wanted if all(number[:2] in one for one in given)]
     rows = []
@@ -164,20 +182,18 @@ def compare(
     )
 
 
-def _names(measured: Sequence[Measured]) -> list[str]:
-    names = [one.predictions.method for one in measured]
-    twice = next((name for name in names if names.count(name) > 1), None)
+def check_distinct(methods: Sequence[str]) -> None:
+    """Refuse two methods of the same name with :class:`UsageError`."""
+    twice = next((name for name in methods if methods.count(name) > 1), None)
     if twice is not None:
         msg = (
             f"two of the predictions are of the same method '{twice}'; give them names that tell them apart."
         )
         raise UsageError(msg)
-    return names
 
 
-def _check_comparable(
-    first: Measured, other: Measured, baseline: str, method: str, differ: Sequence[str]
-) -> None:
+def check_comparable(first: Measured, other: Measured, differ: Sequence[str] = ()) -> None:
+    """Refuse methods whose signatures or faces differ with :class:`InvalidData`, which says in what."""
     # Of methods whose missing faces are failures, each has its own number of them.
     counted = ("missing",) if first.missing == other.missing == "fail" else ()
     found = first.signature.differences(other.signature, [*differ, *counted])
@@ -191,7 +207,7 @@ def _check_comparable(
         remedy = f"Score both alike, or say that it may differ: {may}."
     if found:
         msg = (
-            f"{first.protocol.name}: '{baseline}' and '{method}' cannot be compared, their signatures "
-            f"differ in {'; '.join(found)}. {remedy}"
+            f"{first.protocol.name}: '{first.predictions.method}' and '{other.predictions.method}' cannot be "
+            f"compared, their signatures differ in {'; '.join(found)}. {remedy}"
         )
         raise InvalidData(msg)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
@@ -30,9 +31,11 @@ from facebench.metrics import (
 )
 from facebench.metrics.suites import normaliser_meaning
 from facebench.protocols.protocol import BALANCED, LandmarkProtocol, PoseProtocol, predicted_for
-from facebench.protocols.scoring import Mapping, Measured, Missing, Number, measure
+from facebench.protocols.scoring import Measured, Missing, Number, PointMapping, measure
 
 __all__ = ["Explanation", "Reading", "explain"]
+
+Unit: TypeAlias = Literal["%", "°"]
 
 # A yaw in each of the bins of 3DDFA.
 ENGINE_BINS = (15.0, 45.0, 75.0)
@@ -53,7 +56,7 @@ class Reading(BaseModel):
 
     measure: str
     rule: str
-    unit: Literal["%", "°"]
+    unit: Unit
     value: Number
     exact: Number = None
     why: str
@@ -80,7 +83,7 @@ def explain(
     dataset: PreparedDataset | str | Path | None = None,
     *,
     missing: Missing = "error",
-    mapping: Mapping = "exact",
+    mapping: PointMapping = "exact",
     engine: str | None = None,
 ) -> Explanation:
     """Put the numbers on predictions that other normalisers, conventions and evaluation codes would put.
@@ -124,89 +127,110 @@ def explain(
 
 
 def _landmarks(measured: Measured, protocol: LandmarkProtocol) -> Iterator[Reading]:
+    errors = _column(measured, f"nme/{protocol.normaliser}")
+    balanced = _mean_of_bins(measured, errors)
+    if protocol.headline[1] == BALANCED and balanced is not None:
+        why = f"mean of the means of the bins of yaw, {normaliser_meaning(protocol.normaliser)}"
+        yield Reading(measure="NME, balanced", rule=protocol.normaliser, unit="%", value=balanced, why=why)
+    yield from _normalisers(measured, protocol, float(errors.mean()))
+    for t in protocol.normalisers[protocol.normaliser]:
+        yield from _curve(errors, t)
+    yield from _balanced(measured, "NME", "%", errors)
+
+
+def _normalisers(measured: Measured, protocol: LandmarkProtocol, mean: float) -> Iterator[Reading]:
+    """Yield the NME as it is, by every other normaliser that has a value for all faces, and by engines."""
     truth = measured.dataset.annotation(protocol.annotation).points[measured.rows]
     assert measured.given.landmarks is not None
     given = predicted_for(measured.given.landmarks, measured.predicted)
-    errors = _column(measured, f"nme/{protocol.normaliser}")
-    mean = float(errors.mean())
-    balanced = _mean_of_bins(measured, protocol, errors)
-    if protocol.headline[1] == BALANCED and balanced is not None:
-        why = f"mean of the means of the bins of yaw, {normaliser_meaning(protocol.normaliser)}"
-        yield _reading("NME, balanced", protocol.normaliser, balanced, None, why)
-    yield _reading("NME", protocol.normaliser, mean, None, normaliser_meaning(protocol.normaliser))
-    seen = np.where(np.isfinite(given), given, np.nan)
-    boxed = (name for name in protocol.normalisers if "@" in name)
-    for name in dict.fromkeys([*NORMALISERS, *boxed]):
-        if name == protocol.normaliser:
-            continue
-        rule, _, box = name.partition("@")
-        boxes = measured.dataset.boxes[box][measured.rows] if box else None
-        try:
-            distance = normalising_distance(truth, rule, scheme=protocol.scheme, boxes=boxes)
-        except UsageError:
-            continue  # the scheme lacks a point that this normaliser needs
-        if not (distance > 0).all():
-            continue  # undefined for some of the faces
-        value = float(np.nanmean(_failed(nme(seen, truth, distance), measured)))
-        yield _reading("NME", name, value, mean, normaliser_meaning(name))
-    rule, _, box = protocol.normaliser.partition("@")
-    boxes = measured.dataset.boxes[box][measured.rows] if box else None
+    first, others = protocol.normaliser, [name for name in protocol.normalisers if "@" in name]
+    yield Reading(measure="NME", rule=first, unit="%", value=mean, why=normaliser_meaning(first))
+    for name in dict.fromkeys([*NORMALISERS, *others]):
+        distance = None if name == first else _distance(measured, protocol, name, truth)
+        if distance is not None and (distance > 0).all():
+            value = float(np.nanmean(_failed(nme(given, truth, distance), measured)))
+            why = normaliser_meaning(name)
+            yield Reading(measure="NME", rule=name, unit="%", value=value, exact=mean, why=why)
+    rule, boxes = _rule_and_boxes(measured, first)
+
+    def by_engine(name: str) -> float:
+        distance = engine_normalising_distance(truth, rule, name, scheme=protocol.scheme, boxes=boxes)
+        return float(np.nanmean(engine_nme(given, truth, distance, name)))
+
+    yield from _engines("nme", "NME", "%", mean, by_engine)
+
+
+def _rule_and_boxes(measured: Measured, normaliser: str) -> tuple[str, np.ndarray | None]:
+    rule, _, box = normaliser.partition("@")
+    return rule, measured.dataset.boxes[box][measured.rows] if box else None
+
+
+def _distance(
+    measured: Measured, protocol: LandmarkProtocol, normaliser: str, truth: np.ndarray
+) -> np.ndarray | None:
+    """Return a normalising distance; None where the scheme lacks a point that it needs."""
+    rule, boxes = _rule_and_boxes(measured, normaliser)
+    try:
+        return normalising_distance(truth, rule, scheme=protocol.scheme, boxes=boxes)
+    except UsageError:
+        return None
+
+
+def _curve(errors: np.ndarray, threshold: float) -> Iterator[Reading]:
+    """Yield AUC and FR at a threshold, exact and by engines."""
+    auc, fr = area_under_ced(errors, threshold), float(failure(errors, threshold).mean())
+    for key, exact, why, by_engine in (
+        ("auc", auc, "integral of the step curve of the faces", engine_auc),
+        ("fr", fr, "share of faces above the threshold", engine_failure),
+    ):
+        title = f"{key.upper()}@{threshold:g}"
+        yield Reading(measure=title, rule="exact", unit="%", value=exact, why=why)
+        yield from _engines(key, title, "%", exact, partial(by_engine, errors, threshold))
+
+
+def _engines(
+    key: str, title: str, unit: Unit, exact: float, by_engine: Callable[[str], float]
+) -> Iterator[Reading]:
+    """Yield what each engine that has a rule makes of a number."""
     for name, engine in ENGINES.items():
-        if "nme" in engine.rules:
-            distance = engine_normalising_distance(truth, rule, name, scheme=protocol.scheme, boxes=boxes)
-            value = float(np.nanmean(engine_nme(seen, truth, distance, name)))
-            yield _reading("NME", f"engine {name}", value, mean, engine.rules["nme"].why)
-    for t in protocol.normalisers[protocol.normaliser]:
-        exact = area_under_ced(errors, t)
-        yield _reading(f"AUC@{t:g}", "exact", exact, None, "integral of the step curve of the faces")
-        for name, engine in ENGINES.items():
-            if "auc" in engine.rules:
-                value = engine_auc(errors, t, name)
-                yield _reading(f"AUC@{t:g}", f"engine {name}", value, exact, engine.rules["auc"].why)
-        exact = float(failure(errors, t).mean())
-        yield _reading(f"FR@{t:g}", "exact", exact, None, "share of faces above the threshold")
-        for name, engine in ENGINES.items():
-            if "fr" in engine.rules:
-                value = engine_failure(errors, t, name)
-                yield _reading(f"FR@{t:g}", f"engine {name}", value, exact, engine.rules["fr"].why)
-    yield from _balanced(measured, protocol, "NME", "%", errors)
+        if key in engine.rules:
+            why = engine.rules[key].why
+            rule, value = f"engine {name}", by_engine(name)
+            yield Reading(measure=title, rule=rule, unit=unit, value=value, exact=exact, why=why)
 
 
 def _pose(measured: Measured, protocol: PoseProtocol) -> Iterator[Reading]:
     truth = protocol.rotation(measured.dataset)[measured.rows]
-    exact: dict[str, float] = {}
-    for name in dict.fromkeys([protocol.convention, *CONVENTIONS]):
+    convention, exact = protocol.convention, float(_column(measured, f"mae/{protocol.convention}").mean())
+
+    def mean_error(name: str, errors: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> float:
         given = predicted_for(measured.given.eulers(name), measured.predicted)
-        errors = euler_errors(given, rotation_to_euler(truth, name))
-        exact[name] = float(_failed(errors.mean(axis=1), measured).mean())
-        first = exact[protocol.convention] if name != protocol.convention else None
-        yield _reading("MAE", name, exact[name], first, f"the same errors as angles in the convention {name}")
-    convention = protocol.convention
-    given = predicted_for(measured.given.eulers(convention), measured.predicted)
-    for name, engine in ENGINES.items():
-        if "mae" in engine.rules:
-            errors = engine_euler_errors(
-                given, rotation_to_euler(truth, convention), name, convention=convention
-            )
-            value = float(_failed(errors.mean(axis=1), measured).mean())
-            yield _reading("MAE", f"engine {name}", value, exact[convention], engine.rules["mae"].why, "°")
-    yield from _balanced(measured, protocol, "MAE", "°", _column(measured, f"mae/{convention}"))
-    for side, frame in (("left", "camera"), ("right", "head")):
-        for key, title in ((f"mae/{convention}", "MAE"), ("geodesic", "Geodesic")):
-            if protocol.aligned:
-                value = float(_column(measured, f"{key}/aligned-{side}").mean())
-                plain = float(_column(measured, key).mean())
-                why = f"a constant rotation of the {frame} frame is removed first"
-                yield _reading(title, f"aligned {side}", value, plain, why, "°")
+        return float(_failed(errors(given, rotation_to_euler(truth, name)).mean(axis=1), measured).mean())
+
+    def by_engine(name: str) -> float:
+        return mean_error(convention, partial(engine_euler_errors, engine=name, convention=convention))
+
+    for name in dict.fromkeys([convention, *CONVENTIONS]):
+        why = f"the same errors as angles in the convention {name}"
+        first = None if name == convention else exact
+        value = mean_error(name, euler_errors)
+        yield Reading(measure="MAE", rule=name, unit="°", value=value, exact=first, why=why)
+    yield from _engines("mae", "MAE", "°", exact, by_engine)
+    yield from _balanced(measured, "MAE", "°", _column(measured, f"mae/{convention}"))
+    turn = float(_column(measured, "geodesic").mean())
+    why = "angle of the rotation between prediction and truth, in no convention"
+    yield Reading(measure="Geodesic", rule="exact", unit="°", value=turn, why=why)
+    for side, frame in (("left", "camera"), ("right", "head")) if protocol.aligned else ():
+        why = f"a constant rotation of the {frame} frame is removed first"
+        for title, key, plain in (("MAE", f"mae/{convention}", exact), ("Geodesic", "geodesic", turn)):
+            value = float(_column(measured, f"{key}/aligned-{side}").mean())
+            rule = f"aligned {side}"
+            yield Reading(measure=title, rule=rule, unit="°", value=value, exact=plain, why=why)
 
 
-def _balanced(
-    measured: Measured,
-    protocol: LandmarkProtocol | PoseProtocol,
-    measure: str,
-    unit: Literal["%", "°"],
-    errors: np.ndarray,
-) -> Iterator[Reading]:
+def _balanced(measured: Measured, title: str, unit: Unit, errors: np.ndarray) -> Iterator[Reading]:
+    """Yield what engines make of bins of yaw; nothing where the yaw of a face is not known."""
+    protocol = measured.protocol
     truth = protocol.rotation(measured.dataset)[measured.rows]
     if not np.isfinite(truth).all():
         return
@@ -214,21 +238,19 @@ def _balanced(
     if len(protocol.bins) == len(ENGINE_BINS):  # the release's own bins, where it says which they are
         for middle, name in zip(ENGINE_BINS, protocol.bin_groups, strict=True):
             yaw[measured.masks[name]] = middle
-    exact = _mean_of_bins(measured, protocol, errors)
-    if exact is None:
-        exact = float(errors.mean())
-    for name, engine in ENGINES.items():
-        if "balanced" in engine.rules:
-            value = engine_balanced(errors, yaw, name).mean
-            why = engine.rules["balanced"].why
-            yield _reading(f"{measure}, balanced", f"engine {name}", value, exact, why, unit)
+    exact = _mean_of_bins(measured, errors)
+    yield from _engines(
+        "balanced",
+        f"{title}, balanced",
+        unit,
+        float(errors.mean()) if exact is None else exact,
+        lambda name: engine_balanced(errors, yaw, name).mean,
+    )
 
 
-def _mean_of_bins(
-    measured: Measured, protocol: LandmarkProtocol | PoseProtocol, errors: np.ndarray
-) -> float | None:
+def _mean_of_bins(measured: Measured, errors: np.ndarray) -> float | None:
     """Return the balanced mean of a protocol; None where it has no bins, or one of them has no face."""
-    bins = [errors[measured.masks[name]] for name in protocol.bin_groups]
+    bins = [errors[measured.masks[name]] for name in measured.protocol.bin_groups]
     return float(np.mean([one.mean() for one in bins])) if bins and all(map(len, bins)) else None
 
 
@@ -241,15 +263,3 @@ def _column(measured: Measured, name: str) -> np.ndarray:
 def _failed(errors: np.ndarray, measured: Measured) -> np.ndarray:
     """Return errors with infinity for the faces that are counted as failures."""
     return np.where(measured.predicted < 0, np.inf, errors)
-
-
-def _reading(
-    measure: str,
-    rule: str,
-    value: float,
-    exact: float | None,
-    why: str,
-    unit: Literal["%", "°"] | None = None,
-) -> Reading:
-    found: Literal["%", "°"] = unit or ("°" if measure == "MAE" else "%")
-    return Reading(measure=measure, rule=rule, unit=found, value=value, exact=exact, why=why)

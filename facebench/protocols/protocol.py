@@ -26,6 +26,7 @@ __all__ = [
     "PoseProtocol",
     "Protocol",
     "VisibilityProtocol",
+    "pose_board",
     "predicted_for",
 ]
 
@@ -94,6 +95,11 @@ class Protocol:
     def metric(self, key: str) -> Metric:
         """Return a metric by key; raises KeyError."""
         return {metric.key: metric for metric in self.metrics}[key]
+
+    def title_of(self, key: str, group: str) -> str:
+        """Return the title of a number: its metric, and its group where that is not all faces."""
+        title = self.metric(key).title
+        return title if group == ALL else f"{title}, {self.groups[group]}"
 
     @property
     def groups(self) -> dict[str, str]:
@@ -203,6 +209,12 @@ class Protocol:
         predicted : (m,) rows of the same faces in the predictions; -1 where there is none.
         """
         raise NotImplementedError
+
+
+def pose_board(convention: str) -> tuple[tuple[str, str], ...]:
+    """Return the columns that every leaderboard of poses begins with: MAE, its axes, geodesic distance."""
+    axes = (f"mae-{axis}/{convention}" for axis in ("yaw", "pitch", "roll"))
+    return tuple((key, ALL) for key in (f"mae/{convention}", *axes, "geodesic"))
 
 
 def predicted_for(values: NDArray, predicted: Rows) -> NDArray:

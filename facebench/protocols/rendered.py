@@ -8,6 +8,7 @@ from facebench.protocols.protocol import (
     LandmarkProtocol,
     PoseProtocol,
     VisibilityProtocol,
+    pose_board,
 )
 
 __all__ = ["PROTOCOLS"]
@@ -23,14 +24,7 @@ PROTOCOLS = (
         dataset="rendered",
         faces="test",
         yaw_bins=YAW_BINS,
-        board=(
-            ("mae/raw-xyz", ALL),
-            ("mae-yaw/raw-xyz", ALL),
-            ("mae-pitch/raw-xyz", ALL),
-            ("mae-roll/raw-xyz", ALL),
-            ("geodesic", ALL),
-            ("geodesic", BALANCED),
-        ),
+        board=(*pose_board("raw-xyz"), ("geodesic", BALANCED)),
         description=(
             "The rotation with which each test face was rendered, in the frame of the camera, in the "
             "convention raw-xyz of AFLW2000-3D."

@@ -22,9 +22,9 @@ from facebench.protocols.signature import Signature
 
 __all__ = [
     "Interval",
-    "Mapping",
     "Measured",
     "Missing",
+    "PointMapping",
     "Result",
     "Score",
     "answered_protocols",
@@ -38,7 +38,7 @@ __all__ = [
 Missing = Literal["error", "exclude", "fail"]
 
 #: How landmarks of another scheme are carried over.
-Mapping = Literal["exact", "approximate"]
+PointMapping = Literal["exact", "approximate"]
 
 #: How intervals are had from resamples.
 Interval = Literal["percentile", "bca"]
@@ -109,6 +109,20 @@ class Result(BaseModel):
     def get(self, metric: str, group: str = ALL) -> Score:
         """Return one score by metric and group; raises KeyError."""
         return {(one.metric, one.group): one for one in self.scores}[metric, group]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a reader should know about the faces behind the numbers."""
+        found = []
+        if self.missing_ids:
+            what = "left out" if self.missing == "exclude" else "counted as failures"
+            some = name_some(self.missing_ids)
+            found.append(f"{len(self.missing_ids)} faces without a prediction are {what}: {some}")
+        if not self.complete:
+            found.append(
+                "the prepared dataset is a part of the release: not comparable with published numbers"
+            )
+        return found
 
     @property
     def headline(self) -> Score:
@@ -192,7 +206,7 @@ def measure(
     dataset: PreparedDataset | str | Path | None = None,
     *,
     missing: Missing = "error",
-    mapping: Mapping = "exact",
+    mapping: PointMapping = "exact",
 ) -> Measured:
     """Compute the errors of predictions by a protocol; see :func:`score` for the parameters and errors."""
     if missing not in ("error", "exclude", "fail"):
@@ -254,7 +268,7 @@ def score(
     dataset: PreparedDataset | str | Path | None = None,
     *,
     missing: Missing = "error",
-    mapping: Mapping = "exact",
+    mapping: PointMapping = "exact",
     resamples: int = RESAMPLES,
     seed: int = SEED,
     interval: Interval = "percentile",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from facebench.protocols.protocol import ALL, LandmarkProtocol, PoseProtocol
+from facebench.protocols.protocol import ALL, LandmarkProtocol, PoseProtocol, pose_board
 
 __all__ = ["PROTOCOLS"]
 
+CONVENTION = "mnn-yxz"
 PUBLIC = {"common": "common", "challenging": "challenging", "Helen": "helen", "LFPW": "lfpw"}
 PRIVATE = {"indoor": "indoor", "outdoor": "outdoor"}
 
@@ -26,12 +27,8 @@ def _pose(recipe: str, faces: str, subsets: dict[str, str], where: str) -> PoseP
         faces=faces,
         subsets=subsets,
         board=(
-            (f"mae/{CONVENTION}", ALL),
+            *pose_board(CONVENTION),
             *((f"mae/{CONVENTION}", split) for split in list(subsets.values())[:2]),
-            (f"mae-yaw/{CONVENTION}", ALL),
-            (f"mae-pitch/{CONVENTION}", ALL),
-            (f"mae-roll/{CONVENTION}", ALL),
-            ("geodesic", ALL),
         ),
         description=(
             f"Rotation that POSIT finds for the annotated points and a mean 3D face, {RECIPES[recipe]}. It "
@@ -50,8 +47,6 @@ def _pose(recipe: str, faces: str, subsets: dict[str, str], where: str) -> PoseP
         pose=recipe,
     )
 
-
-CONVENTION = "mnn-yxz"
 
 PROTOCOLS = (
     LandmarkProtocol(

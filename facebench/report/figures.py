@@ -49,8 +49,7 @@ def _rows(comparison: Comparison) -> dict[str, list[Compared]]:
     for key, group in protocol.board:
         rows = [one for one in comparison.rows if (one.metric, one.group) == (key, group) and one.baseline]
         if rows:
-            where = "" if group == "all" else f", {protocol.groups[group]}"
-            found[f"{protocol.metric(key).title}{where}"] = rows
+            found[protocol.title_of(key, group)] = rows
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.formats.selection import choose_boxes
+from facebench.geometry import VISIBILITY
 from facebench.geometry.crops import crop_transform, cut, has_area, transform_points
 from facebench.protocols import LandmarkProtocol, Measured, PoseProtocol, Protocol, VisibilityProtocol
 from facebench.report.sheet import AXES, HALO, Colour, Picture, draw_disc, draw_line, draw_point
@@ -98,8 +99,9 @@ def legend_of(protocol: Protocol) -> str:
         return "Solid axes are true, dashed ones with a disc predicted: x red, y green, the nose blue."
     if isinstance(protocol, VisibilityProtocol):
         return (
-            "True positions: a disc is a visible point, a ring an occluded one; green where the predicted "
-            "state is right, red where it is wrong. Hidden points have no position."
+            "True positions: a disc is a visible point, a ring an occluded one, a cross one that the head "
+            "hides, where such points have positions; green where the predicted state is right, red where it "
+            "is wrong."
         )
     return "Green points are true, orange ones predicted; a line joins the two."
 
@@ -157,7 +159,7 @@ def _draw_states(cell: Picture, measured: Measured, place: int, to_cell: Floats)
     row = measured.rows[place]
     points = transform_points(truth.points[row][None], to_cell)[0]
     visible = _predicted(measured, measured.given.visibility, place)
-    names = {1: "visible", 2: "occluded"}
+    names = {VISIBILITY[name]: name for name in ("visible", *protocol.positive)}
     for k, (point, state) in enumerate(zip(points, truth.visibility[row], strict=True)):
         if not np.isfinite(point).all() or int(state) not in names:
             continue

@@ -12,11 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facebench import __version__
-from facebench.errors import FacebenchError, UsageError, name_some
+from facebench.errors import FacebenchError, InvalidData, UsageError
 from facebench.formats import Predictions, PreparedDataset, write_text
 from facebench.metrics import PooledCurve, precision_recall
 from facebench.protocols import (
-    ALL,
     BALANCED,
     Compared,
     LandmarkProtocol,
@@ -27,12 +26,12 @@ from facebench.protocols import (
     Result,
     Score,
     VisibilityProtocol,
-    compare,
     get_protocol,
     measure,
     summarise,
 )
-from facebench.protocols.scoring import RESAMPLES, Mapping
+from facebench.protocols.comparison import check_comparable, check_distinct, compare_measured
+from facebench.protocols.scoring import RESAMPLES, PointMapping
 from facebench.report import plots
 from facebench.report.gallery import (
     draw_face,
@@ -45,7 +44,6 @@ from facebench.report.gallery import (
 
 __all__ = ["Report", "render_report", "write_report"]
 
-ARROWS = {"lower": "↓", "higher": "↑"}
 NO_BREAK = "\N{NO-BREAK SPACE}"
 VERDICTS = {True: "better", False: "worse", None: "not significant"}
 
@@ -67,7 +65,7 @@ class Report:
     dataset: PreparedDataset
     protocols: Sequence[str]
     missing: Missing = "error"
-    mapping: Mapping = "exact"
+    mapping: PointMapping = "exact"
     resamples: int = RESAMPLES
     faces: int = 12
     seed: int = 0
@@ -204,7 +202,7 @@ def write_report(path: str | Path, report: Report, progress: Callable[[str], Non
 
 def render_report(report: Report, progress: Callable[[str], None] | None = None) -> str:
     """Return a report as HTML; see :func:`write_report`."""
-    _check_names(report.predictions)
+    check_distinct([one.method for one in report.predictions])
     sections = []
     for number, name in enumerate(report.protocols):
         if progress:
@@ -226,16 +224,6 @@ def render_report(report: Report, progress: Callable[[str], None] | None = None)
         colours=plots.COLOURS,
         version=__version__,
     )
-
-
-def _check_names(predictions: Sequence[Predictions]) -> None:
-    names = [one.method for one in predictions]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        msg = (
-            f"two of the predictions are of the same method '{twice}'; give them names that tell them apart."
-        )
-        raise UsageError(msg)
 
 
 def _section(report: Report, protocol: Protocol, anchor: str) -> Section:
@@ -276,13 +264,6 @@ def _score(report: Report, protocol: Protocol, number: int, predictions: Predict
 def _headline(protocol: Protocol, scored: Scored) -> Headline:
     result, one = scored.result, scored.result.headline
     metric = protocol.metric(one.metric)
-    notes = []
-    if result.missing_ids:
-        what = "left out" if result.missing == "exclude" else "counted as failures"
-        some = name_some(result.missing_ids)
-        notes.append(f"{len(result.missing_ids)} faces without a prediction are {what}: {some}.")
-    if not result.complete:
-        notes.append("The prepared dataset is a part of the release: not comparable with published numbers.")
     return Headline(
         method=scored.method,
         number=scored.number,
@@ -291,7 +272,7 @@ def _headline(protocol: Protocol, scored: Scored) -> Headline:
         interval=_interval(one),
         what=f"{metric.title}, {protocol.groups[one.group]}; {result.n} of {result.faces} faces",
         signature=str(result.signature_of(one)).split("|"),
-        notes=notes,
+        notes=[f"{one[0].upper()}{one[1:]}." for one in result.remarks],
     )
 
 
@@ -323,8 +304,7 @@ def _board(protocol: Protocol, scored: Sequence[Scored]) -> Table:
 
 def _heading(protocol: Protocol, key: str, group: str) -> str:
     metric = protocol.metric(key)
-    where = "" if group == ALL else f", {protocol.groups[group]}"
-    return f"{metric.title}{where}, {metric.unit}{NO_BREAK}{ARROWS[metric.better]}"
+    return f"{protocol.title_of(key, group)}, {metric.unit}{NO_BREAK}{metric.arrow}"
 
 
 def _metrics_table(protocol: Protocol, result: Result) -> Table:
@@ -339,7 +319,7 @@ def _metrics_table(protocol: Protocol, result: Result) -> Table:
             for name in groups
         ]
         if any(cell.value for cell in cells):  # hard labels of visibility have no sweep
-            title = f"{metric.title} {ARROWS[metric.better]} {metric.unit}"
+            title = f"{metric.title} {metric.arrow} {metric.unit}"
             rows.append(Row(title, metric.meaning, cells, strong=metric.key == result.headline.metric))
     return Table([protocol.groups[name] for name in groups], rows)
 
@@ -364,13 +344,14 @@ def _compare(report: Report, section: Section, scored: Sequence[Scored]) -> None
     section.baseline = first.method
     for one in scored[1:]:
         try:
-            _differences_of(report, protocol, [first, one], min(1, report.resamples))
+            check_comparable(first.measured, one.measured)
             others.append(one)
-        except FacebenchError as error:
-            section.apart = list(dict.fromkeys([*section.apart, str(error)]))
-    if not others:
+        except InvalidData as error:
+            section.apart.append(str(error))
+    if not others or not report.resamples:
         return
-    rows = _differences_of(report, protocol, [first, *others], report.resamples)
+    found = compare_measured([first.measured, *(one.measured for one in others)], resamples=report.resamples)
+    rows = {(one.method, one.metric, one.group): one for one in found.rows}
     for key, group in protocol.board:
         for one in others:
             row = rows.get((one.method, key, group))
@@ -378,25 +359,10 @@ def _compare(report: Report, section: Section, scored: Sequence[Scored]) -> None
                 section.differences.append(_difference(protocol, row, one.number))
 
 
-def _differences_of(
-    report: Report, protocol: Protocol, scored: Sequence[Scored], resamples: int
-) -> dict[tuple[str, str, str], Compared]:
-    found = compare(
-        [one.measured.predictions for one in scored],
-        protocol.name,
-        report.dataset,
-        missing=report.missing,
-        mapping=report.mapping,
-        resamples=resamples,
-    )
-    return {(one.method, one.metric, one.group): one for one in found.rows}
-
-
 def _difference(protocol: Protocol, row: Compared, number: int) -> Difference:
     metric = protocol.metric(row.metric)
-    where = "" if row.group == ALL else f", {protocol.groups[row.group]}"
     return Difference(
-        metric=f"{metric.title}{where} {ARROWS[metric.better]}",
+        metric=f"{protocol.title_of(row.metric, row.group)} {metric.arrow}",
         unit=metric.unit,
         method=row.method,
         number=number,

@@ -7,7 +7,7 @@ plainer mean head is drawn for small releases (:func:`draw_face`).  Head axes ar
 right of the image, y down, z into the scene; millimetres.
 """
 
-from facebench.synthetic.aflw2000 import DrawnFaces, write_aflw2000_tree
+from facebench.synthetic.aflw2000 import DrawnFaces, draw_aflw2000_tree
 from facebench.synthetic.drawing import draw_face, project
 from facebench.synthetic.faces import RenderedFace, render_face, render_faces
 from facebench.synthetic.mean_head import mean_head
@@ -24,5 +24,5 @@ __all__ = [
     "render_face",
     "render_faces",
     "to_chart",
-    "write_aflw2000_tree",
+    "draw_aflw2000_tree",
 ]

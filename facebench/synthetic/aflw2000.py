@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facebench.errors import UsageError, name_some
+from facebench.errors import UsageError, name_some, whole_number
 from facebench.geometry.rotations import euler_to_rotation
 from facebench.geometry.schemes import get_scheme
 from facebench.synthetic.drawing import draw_face, project
@@ -22,7 +22,7 @@ from facebench.synthetic.mean_head import mean_head
 from facebench.synthetic.surface import head_surface
 from facebench.synthetic.trees.aflw2000 import FIRST_ID, MOST_FACES, SIZE, STACK, face_mat
 
-__all__ = ["DrawnFaces", "write_aflw2000_tree"]
+__all__ = ["DrawnFaces", "draw_aflw2000_tree"]
 
 # Faces that the rule |angle| <= 99 of the protocols leaves out: one on its side, and one whose
 # angle is a whole turn off, so that only its raw reading is out of range.
@@ -67,19 +67,7 @@ def _check(tree: Path, names: list[str]) -> None:
         raise UsageError(msg)
 
 
-def _whole_number(name: str, value: object, least: int, most: int | None = None) -> None:
-    if (
-        not isinstance(value, int | np.integer)
-        or isinstance(value, bool)
-        or value < least
-        or (most is not None and value > most)
-    ):
-        limit = f"of at least {least}" if most is None else f"from {least} to {most}"
-        msg = f"{name} is {value!r}; expected a whole number {limit}."
-        raise UsageError(msg)
-
-
-def write_aflw2000_tree(folder: Path, faces: int = 48, seed: int = 7) -> DrawnFaces:
+def draw_aflw2000_tree(folder: Path, faces: int = 48, seed: int = 7) -> DrawnFaces:
     """Draw faces and write them as an AFLW2000-3D release, with the second labelling beside it.
 
     The same arguments write the same bytes on the same platform, and fewer faces are the first
@@ -96,8 +84,8 @@ def write_aflw2000_tree(folder: Path, faces: int = 48, seed: int = 7) -> DrawnFa
     ------
     UsageError : an argument is out of range, or the folder already holds other faces.
     """
-    _whole_number("faces", faces, 1, MOST_FACES)
-    _whole_number("seed", seed, 0)
+    whole_number("faces", faces, 1, MOST_FACES)
+    whole_number("seed", seed, 0)
     ids = [f"image{FIRST_ID + index}" for index in range(faces)]
     tree = Path(folder) / "AFLW2000"
     _check(tree, ids)

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facebench.synthetic.mean_head import mean_head
-from facebench.synthetic.surface import EAR_AXES, EAR_CENTRE, EAR_TILT, bare_radius
+from facebench.synthetic.surface import EAR_AXES, EAR_CENTRE, EAR_TILT, bare_radius, directions, to_degrees
 
-__all__ = ["Anchors", "Chart", "Looks", "chart", "random_looks", "shape_head", "to_degrees"]
+__all__ = ["Anchors", "Chart", "Looks", "chart", "random_looks", "shape_head"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -30,12 +30,6 @@ COLUMNS_PER_DEGREE = (0.34, ((-42.0, 42.0, 0.75), (-118.0, -92.0, 0.35), (92.0, 
 HINGE = np.array([0.0, 22.0, 2.0])  # of the jaw, mm
 BITE = 1.6  # degrees by which the mean head's jaw hangs open
 BROW_THICKNESS = 4.6  # degrees of latitude, before identity stretches it
-
-
-def to_degrees(points: ArrayLike) -> Floats:
-    """Return (..., 2) longitude and latitude in degrees of (..., 3) points in head axes."""
-    x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
-    return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(y, np.hypot(x, z))], axis=-1))
 
 
 def smoothstep(values: ArrayLike, low: float, high: float) -> Floats:
@@ -248,15 +242,8 @@ def _fields(v: Floats, degrees: Floats) -> dict[str, Floats]:
         drop, _ = _lids(degrees, s)
         turned = degrees + np.stack([still, drop], axis=1)
         length = np.linalg.norm(v, axis=1)
-        fields[f"close_{name}"] = (_directions(turned) - _directions(degrees)) * length[:, None]
+        fields[f"close_{name}"] = (directions(turned) - directions(degrees)) * length[:, None]
     return fields
-
-
-def _directions(degrees: Floats) -> Floats:
-    """Return (N, 3) unit vectors of (N, 2) longitudes and latitudes."""
-    longitude, latitude = np.radians(degrees).T
-    across = np.cos(latitude)
-    return np.stack([across * np.sin(longitude), np.sin(latitude), -across * np.cos(longitude)], 1)
 
 
 @cache
@@ -265,13 +252,13 @@ def chart() -> Chart:
     latitude, longitude = _axis(90.0, ROWS_PER_DEGREE), _axis(180.0, COLUMNS_PER_DEGREE)
     grid = np.stack(np.meshgrid(longitude, latitude), axis=-1)
     degrees = grid.reshape(-1, 2)
-    directions = _directions(degrees)
-    radius = bare_radius(directions)
+    outward = directions(degrees)
+    radius = bare_radius(outward)
     ear, hollow = _ear(degrees)
     ball = sum(_lids(degrees, side)[1] for side in (-1, 1))
     # Wide open eyes show a ball, which the spline through the lids leaves flat.
-    vertices = directions * (radius + 1.3 * ball)[:, None]
-    outwards = np.stack([np.sign(directions[:, 0]), 0 * ear, 0.55 + 0 * ear], axis=1)
+    vertices = outward * (radius + 1.3 * ball)[:, None]
+    outwards = np.stack([np.sign(outward[:, 0]), 0 * ear, 0.55 + 0 * ear], axis=1)
     vertices += (17.0 * ear - 9.0 * ear * hollow)[:, None] * outwards / np.hypot(1, 0.55)
     jaw, middle = _slit(*degrees.T)
     jaw = jaw * smoothstep(vertices[:, 2], 30, -15) * (degrees[:, 1] > 0)

@@ -42,8 +42,8 @@ def make(count: int, seed: int, manifest: Manifest, progress: Progress) -> Relea
     published = (count, seed) == (manifest.faces, manifest.seed)
     content = Content(
         dataset=manifest.name,
-        licence=manifest.licence.summary,
-        citation="",
+        licence=manifest.licence.text,
+        citation=manifest.bibtex,
         ids=ids,
         images=images,
         image_of=number,

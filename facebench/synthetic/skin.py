@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facebench.synthetic.brush import Brush, arc, ring
-from facebench.synthetic.head_mesh import BROW_THICKNESS, Looks, chart, to_degrees
+from facebench.synthetic.head_mesh import BROW_THICKNESS, Looks, chart
 from facebench.synthetic.mean_head import mean_head
-from facebench.synthetic.surface import EAR_AXES, EAR_CENTRE, EAR_TILT, HAIRLINE
+from facebench.synthetic.surface import EAR_AXES, EAR_CENTRE, EAR_TILT, HAIRLINE, to_degrees
 
 __all__ = [
     "HAIRCUTS",

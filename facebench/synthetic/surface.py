@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facebench.synthetic.mean_head import mean_head
 
-__all__ = ["HeadSurface", "head_surface", "to_chart"]
+__all__ = ["HeadSurface", "bare_radius", "directions", "head_surface", "to_chart", "to_degrees"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -78,9 +78,20 @@ def to_chart(points: ArrayLike) -> Floats:
 
     The nose lies in the middle; columns grow to the right of the image, rows downwards.
     """
+    return degrees_to_chart(to_degrees(points))
+
+
+def to_degrees(points: ArrayLike) -> Floats:
+    """Return (..., 2) longitude and latitude in degrees of (..., 3) points in head axes."""
     x, y, z = np.moveaxis(np.asarray(points, float), -1, 0)
-    longitude, latitude = np.arctan2(x, -z), np.arctan2(y, np.hypot(x, z))
-    return degrees_to_chart(np.degrees(np.stack([longitude, latitude], axis=-1)))
+    return np.degrees(np.stack([np.arctan2(x, -z), np.arctan2(y, np.hypot(x, z))], axis=-1))
+
+
+def directions(degrees: ArrayLike) -> Floats:
+    """Return (..., 3) unit vectors of (..., 2) longitudes and latitudes."""
+    longitude, latitude = np.moveaxis(np.radians(np.asarray(degrees, float)), -1, 0)
+    across = np.cos(latitude)
+    return np.stack([across * np.sin(longitude), np.sin(latitude), -across * np.cos(longitude)], axis=-1)
 
 
 def degrees_to_chart(degrees: ArrayLike) -> Floats:
@@ -89,13 +100,11 @@ def degrees_to_chart(degrees: ArrayLike) -> Floats:
     return cells
 
 
-def _directions(rows: int, columns: int) -> Floats:
+def _cell_directions(rows: int, columns: int) -> Floats:
     """Return the (rows, columns, 3) unit vectors through the cells of a chart of that size."""
-    latitude = (np.arange(rows)[:, None] + 0.5) * np.pi / rows - np.pi / 2
-    longitude = (np.arange(columns) + 0.5) * 2 * np.pi / columns - np.pi
-    across = np.cos(latitude)
-    down = np.broadcast_to(np.sin(latitude), (rows, columns))
-    return np.stack([across * np.sin(longitude), down, -across * np.cos(longitude)], axis=-1)
+    latitude = (np.arange(rows) + 0.5) * 180.0 / rows - 90.0
+    longitude = (np.arange(columns) + 0.5) * 360.0 / columns - 180.0
+    return directions(np.stack(np.meshgrid(longitude, latitude), axis=-1))
 
 
 def _skull_radius(directions: Floats) -> Floats:
@@ -152,11 +161,11 @@ def head_surface() -> HeadSurface:
     ears = [ear_outline(-1), ear_outline(+1)]
     stands_out = _fill(ears, 4.0)
     hair = _fill([np.concatenate([line, [[COLUMNS, 0], [0, 0]]])], 2.0)
-    coarse = _directions(ROWS // COARSER, COLUMNS // COARSER)
+    coarse = _cell_directions(ROWS // COARSER, COLUMNS // COARSER)
     radius = bare_radius(coarse.reshape(-1, 3)).reshape(coarse.shape[:2])
     radius = cv2.resize(radius, (COLUMNS, ROWS), interpolation=cv2.INTER_CUBIC).astype(float)
     radius += HAIR_THICKNESS * cv2.GaussianBlur(hair, (0, 0), 4.0) + EAR_THICKNESS * stands_out
-    points = radius[..., None] * _directions(ROWS, COLUMNS)
+    points = radius[..., None] * _cell_directions(ROWS, COLUMNS)
     around = np.concatenate([points[:, -1:], points, points[:, :1]], axis=1)
     normals = np.cross(np.gradient(around, axis=1), np.gradient(around, axis=0))[:, 1:-1]
     normals /= np.linalg.norm(normals, axis=2, keepdims=True)

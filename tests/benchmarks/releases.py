@@ -29,10 +29,10 @@ def aflw2000(faces: int = 300) -> Iterator[list[Path]]:
         raw = Path(genuine) / "raw"
         yield [raw / "AFLW2000-3D.zip", raw / "AFLW2000-3D-Reannotated.pts68.npy"]
         return
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import draw_aflw2000_tree
 
     with tempfile.TemporaryDirectory() as folder:
-        write_aflw2000_tree(Path(folder), faces=faces, seed=0)
+        draw_aflw2000_tree(Path(folder), faces=faces, seed=0)
         yield [Path(folder)]
 
 

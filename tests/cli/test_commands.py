@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import facebench
-from facebench.cli import main
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
-    def call(*words: object) -> Outcome:
-        with pytest.raises(SystemExit) as stopped:
-            main([str(word) for word in words])
-        captured = capsys.readouterr()
-        assert "Traceback" not in captured.err
-        return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture
@@ -72,9 +50,9 @@ def test_info_prints_citations_only_when_asked(run):
 
 
 def test_prepare_then_verify_then_score(run, tmp_path):
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import draw_aflw2000_tree
 
-    write_aflw2000_tree(tmp_path / "release", faces=36, seed=3)
+    draw_aflw2000_tree(tmp_path / "release", faces=36, seed=3)
     home = ("--home", tmp_path / "home")
     done = run("prepare", "aflw2000", "--source", tmp_path / "release", "--partial", *home, "--json")
     made = json.loads(done.out)

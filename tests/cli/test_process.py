@@ -33,9 +33,9 @@ def test_help_runs_as_a_module(words):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_prepare_leaves_nothing(number, code, tmp_path):
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import draw_aflw2000_tree
 
-    write_aflw2000_tree(tmp_path / "release", faces=32, seed=0)
+    draw_aflw2000_tree(tmp_path / "release", faces=32, seed=0)
     # The image writer is slowed down, so that the signal comes while the file is half written.
     script = (
         "import sys, time, facebench.formats.writer as writer\n"

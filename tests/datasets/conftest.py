@@ -12,7 +12,7 @@ import pytest
 from facebench.datasets import prepare, registry
 from facebench.errors import InvalidData
 from facebench.formats import open_dataset
-from facebench.synthetic import write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree
 from tests.datasets.helpers import FACES, MANIFEST, MODULE, STACK
 
 
@@ -20,7 +20,7 @@ from tests.datasets.helpers import FACES, MANIFEST, MODULE, STACK
 def four_faces(tmp_path_factory):
     """A drawn release of four faces, with the second labelling beside it; not to be changed."""
     folder = tmp_path_factory.mktemp("four")
-    write_aflw2000_tree(folder, faces=FACES, seed=1)
+    draw_aflw2000_tree(folder, faces=FACES, seed=1)
     return folder
 
 

@@ -12,7 +12,7 @@ from scipy.io import loadmat
 from facebench.datasets import get_dataset
 from facebench.formats import VISIBILITY, ids_sha256, open_dataset
 from facebench.geometry import get_scheme
-from facebench.synthetic import write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree
 from tests.datasets.helpers import SHARED, change_mat
 
 OUTSIDE = {"image90016", "image90032"}
@@ -27,7 +27,7 @@ def dataset(drawn):
 def truth(drawn, tmp_path_factory):
     """The same faces drawn once more, for the truth that drawing returns."""
     folder = tmp_path_factory.mktemp("again")
-    again = write_aflw2000_tree(folder, faces=36, seed=3)
+    again = draw_aflw2000_tree(folder, faces=36, seed=3)
     one = "AFLW2000/image90007.mat"
     assert (folder / one).read_bytes() == (drawn.parent / "release" / one).read_bytes()
     return again

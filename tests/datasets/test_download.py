@@ -28,7 +28,7 @@ from facebench.datasets import get_dataset
 from facebench.datasets.download import download, download_release, part_path
 from facebench.datasets.manifest import Archive, load_manifest
 from facebench.errors import DataMissing, FacebenchError, InvalidData, UsageError
-from facebench.synthetic import write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree
 from tests.datasets.helpers import STACK, flip
 
 DATA = bytes((7 * n + (n >> 8)) % 251 for n in range(300_000))
@@ -495,7 +495,7 @@ def test_a_manifest_with_an_address_that_cannot_be(facts, message):
 def packed(tmp_path_factory) -> Path:
     """A drawn AFLW2000-3D as a zip; the second labelling lies beside it."""
     folder = tmp_path_factory.mktemp("packed")
-    write_aflw2000_tree(folder / "tree" / "AFLW2000", faces=36, seed=3)
+    draw_aflw2000_tree(folder / "tree" / "AFLW2000", faces=36, seed=3)
     shutil.move(folder / "tree" / "AFLW2000" / STACK, folder / STACK)
     return Path(shutil.make_archive(str(folder / "AFLW2000-3D"), "zip", folder / "tree"))
 

@@ -13,7 +13,7 @@ from facebench.errors import InvalidData
 from facebench.leaderboard import Entry, add_errors, add_result, render_pages
 from facebench.leaderboard.ties import read_errors
 from facebench.protocols import measure, summarise
-from facebench.synthetic import write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree
 
 FACES = 60
 
@@ -21,7 +21,7 @@ FACES = 60
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    write_aflw2000_tree(folder / "raw", faces=FACES, seed=2)
+    draw_aflw2000_tree(folder / "raw", faces=FACES, seed=2)
     prepare("aflw2000", [folder / "raw"], folder / "aflw2000.h5", partial=True)
     return facebench.open_dataset(folder / "aflw2000.h5")
 

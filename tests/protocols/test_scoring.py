@@ -222,9 +222,9 @@ def test_unknown_names_are_refused_with_the_known_ones(dataset, predictions):
 
 def test_an_absent_annotation_set_is_named_with_the_remedy(dataset, predictions, tmp_path):
     from facebench.datasets import prepare
-    from facebench.synthetic import write_aflw2000_tree
+    from facebench.synthetic import draw_aflw2000_tree
 
-    write_aflw2000_tree(tmp_path, faces=36, seed=3)
+    draw_aflw2000_tree(tmp_path, faces=36, seed=3)
     (tmp_path / "AFLW2000-3D-Reannotated.pts68.npy").unlink()
     path = prepare("aflw2000", [tmp_path], tmp_path / "aflw2000.h5", partial=True).path
     alone = facebench.open_dataset(path)

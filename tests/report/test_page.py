@@ -1,87 +1,246 @@
-"""The report: one page that needs nothing else, and shows what a stranger wrote without acting on it."""
+"""The HTML report: what it shows, that it asks no host for anything, and that it is the same each time."""
 
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from PIL import Image
 
-import facebench
-from facebench.cli import facebench as commands
 from facebench.datasets import prepare
-from facebench.errors import FacebenchError
+from facebench.errors import UsageError
+from facebench.formats import Predictions, open_dataset
+from facebench.formats.content import AnnotationSet
+from facebench.geometry import VISIBILITY
+from facebench.protocols import protocols_of
+from facebench.report import Report, render_report, write_report
+from tests.protocols import hand_made
 
-HOSTILE = '<script>alert("x")</script> & $a_1$ \u202eabc'
+POSE, ORIGINAL = "aflw2000/pose", "aflw2000/landmarks-original"
+HOSTILE = "<script>alert(1)</script>\"'&{{ 7*7 }}$x_"
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    target = tmp_path_factory.mktemp("rendered") / "rendered.h5"
-    return facebench.open_dataset(prepare("rendered", [], target, faces=30, seed=2).path)
+def dataset(drawn):
+    return open_dataset(drawn)
+
+
+def guess(dataset, method, noise, **more):
+    rng = np.random.default_rng(1)
+    truth = dataset.annotations["original"].points
+    given = {"landmarks": truth + rng.normal(0, noise, truth.shape), "rotation": dataset.rotation, **more}
+    return Predictions(dataset="aflw2000", method=method, ids=list(dataset.ids), scheme="ibug68", **given)
+
+
+def page(dataset, *predictions, protocols=(POSE, ORIGINAL), **more):
+    return render_report(Report(list(predictions), dataset, list(protocols), resamples=50, faces=3, **more))
+
+
+class Addresses(HTMLParser):
+    """Collects what a page would ask for, and its tags and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.tags, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "srcset", "action", "poster", "data"):
+                self.found.append(value or "")
+            self.found += re.findall(r"url\(\s*['\"]?([^)'\"]*)", value or "")
+
+    def handle_data(self, data):
+        self.text.append(data)
+        if self.tags and self.tags[-1] == "style":
+            assert "@import" not in data
+            self.found += re.findall(r"url\(\s*['\"]?([^)'\"]*)", data)
+
+
+def test_a_report_shows_numbers_curves_and_faces(dataset):
+    text = page(dataset, guess(dataset, "mine", 3.0), command="facebench report mine.h5")
+    read = Addresses(text)
+    words = " ".join(read.text)
+    for expected in (
+        "Head pose", "68 points, original labels", "metric:mae/raw-xyz", "group:balanced",
+        "Error against yaw",
+        "Confusion of yaw, mine", "Error of each point, mine", "facebench report mine.h5",
+        "Made by facebench",
+        "licences of face datasets forbid", dataset.sha256,
+    ):  # fmt: skip
+        assert expected in words
+    assert read.tags.count("img") == 2 * 2 * 3
+    assert "Against" not in words
+
+
+def test_nothing_outside_is_asked_for(dataset):
+    text = page(dataset, guess(dataset, "mine", 3.0), guess(dataset, "other", 2.0))
+    read = Addresses(text)
+    assert read.found
+    assert all(one.startswith(("#", "data:")) for one in read.found)
+    assert "script" not in read.tags
+    assert not re.search(r"https?://", text)
+
+
+def test_the_same_inputs_give_the_same_bytes(dataset, tmp_path):
+    made = Report([guess(dataset, "mine", 3.0)], dataset, [POSE, ORIGINAL], resamples=50, faces=2)
+    for name in ("a.html", "b.html"):
+        write_report(tmp_path / name, made)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_names_are_shown_as_they_are(dataset):
+    text = page(dataset, guess(dataset, HOSTILE, 3.0), guess(dataset, "<blink>", 2.0), command=HOSTILE)
+    read = Addresses(text)
+    assert not {"script", "blink"} & set(read.tags)
+    assert HOSTILE in "".join(read.text)
+    assert "<blink>" in "".join(read.text)
+
+
+def test_ids_are_shown_as_they_are(tmp_path):
+    cofw = occluded_faces(tmp_path, [f"face{number:02}<img src=x>" for number in range(30)])
+    text = page(cofw, seer(cofw, "soft"), protocols=["cofw/visibility-cofw29"], images=False)
+    read = Addresses(text)
+    assert "img" not in read.tags
+    assert "<img src=x>" in "".join(read.text)
+
+
+def test_without_images_there_is_none(dataset):
+    text = page(dataset, guess(dataset, "mine", 3.0), images=False)
+    assert "<img" not in text
+    assert "data:image" not in text
+    assert "may be passed on" in text
+    assert dataset.ids[0][:5] in text
+
+
+def test_several_methods_are_compared_with_the_first(dataset):
+    base, better = guess(dataset, "base", 6.0), guess(dataset, "better one", 2.0)
+    text = page(dataset, base, better, protocols=[ORIGINAL])
+    assert "Against base" in text
+    assert 'class="left better">better' in text
+    other = replace(better, method="boxed", box="mtcnn")
+    text = page(dataset, base, better, other, protocols=[ORIGINAL])
+    assert "cannot be compared, their signatures differ in box: unstated and mtcnn" in text
+    assert 'class="left better">better' in text
+    with pytest.raises(UsageError, match="the same method 'base'"):
+        page(dataset, base, base)
+
+
+def test_faces_without_a_prediction(dataset):
+    mine = guess(dataset, "mine", 3.0)
+    mine.landmarks[[0, 3]] = np.nan
+    for missing, expected in (("fail", "counted as failures"), ("exclude", "left out")):
+        assert expected in page(dataset, mine, protocols=[ORIGINAL], missing=missing)
+
+
+def test_rendered_faces_have_all_three_kinds(tmp_path):
+    rendered = open_dataset(prepare("rendered", [], tmp_path / "rendered.h5", faces=20, seed=2).path)
+    truth, rng = rendered.annotation("truth"), np.random.default_rng(0)
+    seen = truth.visibility == VISIBILITY["visible"]
+    mine = Predictions(
+        dataset="rendered", method="mine", ids=list(rendered.ids), scheme="ibug68",
+        landmarks=truth.points + rng.normal(0, 2, truth.points.shape), rotation=rendered.rotation,
+        visibility=np.clip(seen + rng.normal(0, 0.4, seen.shape), 0, 1),
+    )  # fmt: skip
+    names = [one.name for one in protocols_of("rendered")]
+    words = " ".join(Addresses(page(rendered, mine, protocols=names)).text)
+    for expected in ("Confusion of yaw", "Error of each point", "Precision and recall", "a cross one that"):
+        assert expected in words
+    assert "not comparable with published numbers" in words
+
+
+def test_points_of_another_scheme(dataset):
+    full = guess(dataset, "full", 3.0)
+    few = Predictions(
+        dataset="aflw2000", method="few", ids=list(dataset.ids), scheme="aflw19",
+        landmarks=np.random.default_rng(0).uniform(0, 400, (len(dataset), 19, 2)),
+    )  # fmt: skip
+    text = page(dataset, full, few, protocols=[ORIGINAL])
+    assert "A ring is a point that is not scored" in text
+
+
+def occluded_faces(folder, ids):
+    rng = np.random.default_rng(0)
+    points = rng.uniform(0, 100, (30, 29, 2))
+    states = np.where(rng.uniform(size=(30, 29)) < 0.3, VISIBILITY["occluded"], VISIBILITY["visible"])
+    labels = {"cofw29": AnnotationSet("cofw29", points, states.astype(np.uint8))}
+    splits = {"test": np.arange(30)}
+    return hand_made.write(folder / "cofw.h5", "cofw", ids, annotations=labels, splits=splits)
+
+
+def seer(dataset, name, hard=False):
+    hidden = dataset.annotations["cofw29"].visibility == VISIBILITY["occluded"]
+    v = np.clip(np.random.default_rng(5).normal(0.7 - 0.4 * hidden, 0.25), 0, 1)
+    return Predictions(
+        dataset="cofw", method=name, ids=list(dataset.ids), scheme="cofw29",
+        visibility=np.round(v) if hard else v,
+        landmarks=dataset.annotations["cofw29"].points + 1.0,
+    )  # fmt: skip
+
+
+def test_visibility_has_a_curve_and_another_scheme_bars(tmp_path):
+    cofw = occluded_faces(tmp_path, [f"face{number:02}" for number in range(30)])
+    both = [seer(cofw, "soft"), seer(cofw, "hard", hard=True)]
+    text = page(cofw, *both, protocols=["cofw/visibility-cofw29", "cofw/landmarks-cofw29"])
+    assert "Precision and recall" in text
+    assert "80 % precision" in text
+    assert "points wrong" in text
+    assert "Error of each part of the face" in text
+    assert "Error of each point" not in text
+
+
+@pytest.mark.parametrize(("name", "message"), [("r.pdf", "ends in .html"), ("folder.html", "is a folder")])
+def test_bad_places_are_refused(dataset, tmp_path, name, message):
+    (tmp_path / "folder.html").mkdir()
+    with pytest.raises(UsageError, match=message):
+        write_report(tmp_path / name, Report([], dataset, []))
 
 
 @pytest.fixture(scope="module")
-def files(dataset, tmp_path_factory):
-    """Two predictions files: near the truth, and further off under a hostile name."""
-    folder, noise, found = tmp_path_factory.mktemp("given"), np.random.default_rng(0), []
-    truth = dataset.annotation("truth")
-    for name, spread in (("near", 1.0), (HOSTILE, 5.0)):
-        visibility = np.clip((truth.visibility == 1) + noise.normal(0, 0.1 * spread, (30, 68)), 0, 1)
-        found.append(folder / f"{len(found)}.h5")
-        facebench.write_predictions(
-            found[-1],
-            dataset="rendered",
-            method=name,
-            ids=dataset.ids,
-            scheme="ibug68",
-            landmarks=truth.points + noise.normal(0, spread, truth.points.shape),
-            rotation=dataset.rotation,
-            visibility=visibility,
-        )
-    return [str(one) for one in found]
+def browse(tmp_path_factory):
+    """Return what shows a page in a headless Chromium: the picture, and what the browser said."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium is installed")
+    folder = tmp_path_factory.mktemp("browser")
+
+    def show(path, width):
+        picture = folder / f"{path.stem}-{width}.png"
+        words = [
+            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--enable-logging=stderr", "--v=0", f"--user-data-dir={folder / f'{path.stem}-{width}'}",
+            f"--window-size={width},1200", f"--screenshot={picture}", path.as_uri(),
+        ]  # fmt: skip
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
+        return picture, done.stderr
+
+    # Whether it runs here at all is asked with a page of its own, so that a report it cannot show fails.
+    blank = folder / "blank.html"
+    blank.write_text("<!doctype html><title>blank</title>", encoding="utf-8")
+    try:
+        ready = show(blank, 600)[0].is_file()
+    except subprocess.TimeoutExpired:
+        ready = False
+    if not ready:
+        pytest.skip("Chromium does not run on this machine")
+    return show
 
 
-def run(dataset, files, target, *more):
-    words = ["report", *files, "--data", str(dataset.path), "-o", str(target), "--resamples", "20", *more]
-    return CliRunner().invoke(commands, words, catch_exceptions=True)
-
-
-def test_the_page_needs_nothing_else_and_escapes_what_it_shows(dataset, files, tmp_path):
-    done = run(dataset, files, tmp_path / "r.html", "--faces", "3")
-    assert done.exit_code == 0, done.output
-    page = (tmp_path / "r.html").read_text(encoding="utf-8")
-    for protocol in ("rendered/pose", "rendered/landmarks", "rendered/visibility"):
-        assert protocol in page
-    assert "protocol:rendered/landmarks|version:1" in re.sub(r"<[^>]*>|\s", "", page)
-    assert "<script>alert" not in page
-    assert not re.findall(r"""(?:src|href|xlink:href)=["'](?:https?:)?//""", page)
-    assert "@import" not in page
-    assert "data:image/" in page
-
-
-def test_the_page_is_the_same_every_time(dataset, files, tmp_path):
-    target = tmp_path / "r.html"
-    run(dataset, files[:1], target, "--faces", "2")
-    before = target.read_bytes()
-    run(dataset, files[:1], target, "--faces", "2")
-    assert target.read_bytes() == before
-
-
-def test_a_page_to_pass_on_shows_no_face(dataset, files, tmp_path):
-    run(dataset, files[:1], tmp_path / "with.html", "--faces", "3")
-    run(dataset, files[:1], tmp_path / "without.html", "--faces", "3", "--no-images")
-    jpegs = [
-        (tmp_path / name).read_text("utf-8").count("data:image/jpeg")
-        for name in ("with.html", "without.html")
-    ]
-    assert jpegs[0] > 0
-    assert jpegs[1] == 0
-
-
-def test_a_page_that_cannot_be_written_is_one_message(dataset, files, tmp_path):
-    (tmp_path / "file").touch()
-    done = run(dataset, files[:1], tmp_path / "file" / "r.html", "--faces", "1")
-    assert done.exit_code != 0
-    assert isinstance(done.exception, FacebenchError | SystemExit)
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_it_without_complaints(dataset, browse, tmp_path, width):
+    both = [guess(dataset, "mine", 3.0), guess(dataset, "other", 2.0)]
+    made = Report(both, dataset, [ORIGINAL], resamples=20, faces=2)
+    write_report(tmp_path / "r.html", made)
+    picture, said = browse(tmp_path / "r.html", width)
+    assert "CONSOLE" not in said
+    with Image.open(picture) as shown:
+        assert shown.width == width
+        assert len(set(shown.convert("L").tobytes())) > 50  # it is not a blank page

@@ -7,7 +7,7 @@ from scipy.io import loadmat
 
 from facebench.errors import UsageError
 from facebench.geometry import correspondences, euler_to_rotation, get_scheme
-from facebench.synthetic import draw_face, mean_head, project, write_aflw2000_tree
+from facebench.synthetic import draw_aflw2000_tree, draw_face, mean_head, project
 
 FACES = 34
 NOSE_TIP, EYE_CORNERS = 30, [36, 39, 42, 45]
@@ -28,7 +28,7 @@ KEYS = {
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory):
     folder = tmp_path_factory.mktemp("drawn")
-    return folder, write_aflw2000_tree(folder, faces=FACES)
+    return folder, draw_aflw2000_tree(folder, faces=FACES)
 
 
 @pytest.fixture(scope="module")
@@ -180,11 +180,11 @@ def test_second_labelling_is_rounded_and_near(tree):
 
 def test_same_arguments_same_bytes_and_fewer_faces_are_the_first_ones(tree, tmp_path):
     folder, drawn = tree
-    write_aflw2000_tree(tmp_path / "again", faces=3)
-    write_aflw2000_tree(tmp_path / "again", faces=3)
+    draw_aflw2000_tree(tmp_path / "again", faces=3)
+    draw_aflw2000_tree(tmp_path / "again", faces=3)
     first, second = contents(folder / "AFLW2000"), contents(tmp_path / "again" / "AFLW2000")
     assert second == {name: first[name] for name in second}
-    assert write_aflw2000_tree(tmp_path / "other", faces=3, seed=8).ids == drawn.ids[:3]
+    assert draw_aflw2000_tree(tmp_path / "other", faces=3, seed=8).ids == drawn.ids[:3]
     other = contents(tmp_path / "other" / "AFLW2000")
     assert all(other[name] != second[name] for name in second)
 
@@ -215,18 +215,18 @@ def test_head_may_lie_partly_or_wholly_outside_the_picture():
 @pytest.mark.parametrize("faces", [0, -1, 10_000, 2.0, "3", True, None])
 def test_number_of_faces_is_checked(tmp_path, faces):
     with pytest.raises(UsageError, match=r"faces is .* from 1 to 9999"):
-        write_aflw2000_tree(tmp_path / "none", faces=faces)
+        draw_aflw2000_tree(tmp_path / "none", faces=faces)
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "7", None, False])
 def test_seed_is_checked(tmp_path, seed):
     with pytest.raises(UsageError, match=r"seed is .* at least 0"):
-        write_aflw2000_tree(tmp_path / "none", faces=1, seed=seed)
+        draw_aflw2000_tree(tmp_path / "none", faces=1, seed=seed)
     assert not (tmp_path / "none").exists()
 
 
 def test_folder_with_other_files_is_refused(tmp_path):
-    write_aflw2000_tree(tmp_path, faces=2)
+    draw_aflw2000_tree(tmp_path, faces=2)
     with pytest.raises(UsageError, match=r"image90002\.jpg"):
-        write_aflw2000_tree(tmp_path, faces=1)
+        draw_aflw2000_tree(tmp_path, faces=1)

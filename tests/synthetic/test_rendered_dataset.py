@@ -74,11 +74,11 @@ def test_the_truth_is_a_perfect_prediction(dataset, protocol):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"faces": 0}, "faces must be a whole number from 1 to"),
-        ({"faces": 10**9}, "faces must be a whole number from 1 to"),
-        ({"faces": 2.5}, "faces must be a whole number from 1 to"),
-        ({"seed": -1}, "seed must be a whole number from 0 to"),
-        ({"seed": True}, "seed must be a whole number from 0 to"),
+        ({"faces": 0}, "expected a whole number from 1 to"),
+        ({"faces": 10**9}, "expected a whole number from 1 to"),
+        ({"faces": 2.5}, "expected a whole number from 1 to"),
+        ({"seed": -1}, "expected a whole number from 0 to"),
+        ({"seed": True}, "expected a whole number from 0 to"),
         ({"sources": ["x"]}, "is made on the spot and takes no --source"),
     ],
 )

@@ -14,7 +14,8 @@ from facebench.geometry import (
     posit_mnn,
 )
 from facebench.synthetic import mean_head
-from facebench.synthetic.faces import random_pose, render_face, render_faces
+from facebench.synthetic.faces import render_face, render_faces
+from facebench.synthetic.scene import random_pose
 
 SEEN, COVERED, HIDDEN = (VISIBILITY[state] for state in ("visible", "occluded", "hidden"))
 

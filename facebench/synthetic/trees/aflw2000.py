@@ -70,7 +70,7 @@ def write_aflw2000_tree(folder: Path, faces: Iterable[RenderedFace]) -> list[str
 
     A rendered face is seen in perspective, the model of the release under a weak one: the scale is that at
     the head's origin, and the depths of ``pt3d_68`` are those of the head times it.  The reannotated points
-    are the same points in whole pixels.  Faces drawn by :func:`facebench.synthetic.write_aflw2000_tree` are
+    are the same points in whole pixels.  Faces drawn by :func:`facebench.synthetic.draw_aflw2000_tree` are
     exact in these respects, too.
 
     Parameters
