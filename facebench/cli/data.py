@@ -186,7 +186,7 @@ source_option = click.option(
     type=click.IntRange(1, 64),
     default=1,
     show_default=True,
-    help="Threads that read images ahead of the writer; the file is the same for any number.",
+    help="Threads that read images, or processes that render; the file is the same for any number.",
 )
 @home_option
 @json_option

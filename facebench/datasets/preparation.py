@@ -54,7 +54,8 @@ def prepare(
         when not given.  Any others make another dataset, and are marked as a part.
     partial : accept a release that lacks faces; its splits are then not the published ones.
     images : ``embed`` the encoded images, or ``none`` to read them by path from an unpacked release.
-    workers : threads that read images ahead of the one that writes; pays where images must be encoded.
+    workers : threads that read images ahead of the one that writes, which pays where images must be encoded;
+        of a dataset that is made, processes that make faces.  The file is the same for any number.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def prepare(
         count, chosen = _recipe(manifest, faces, seed, sources)
         options |= {"partial": (count, chosen) != (manifest.faces, manifest.seed)}
         options |= {"faces": count, "seed": chosen}
-        release = dataset.make(count, chosen, manifest, progress)
+        release = dataset.make(count, chosen, manifest, workers, progress)
     else:
         release = _read(dataset, sources, (faces, seed), partial, progress)
     root = _image_root(release) if images == "none" else None

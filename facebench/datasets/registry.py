@@ -51,14 +51,14 @@ class Dataset:
     read : called with the opened sources, the manifest, whether a part of the release will do, and a
         progress wrapper.
     make : instead of ``read``, for a dataset that is made on the spot: called with the number of faces, the
-        seed, the manifest and a progress wrapper.
+        seed, the manifest, how many processes may work at it and a progress wrapper.
     folder : where the manifest is, if not among facebench's own.
     """
 
     name: str
     read: Callable[[Sequence[Source], Manifest, bool, Progress], Release] | None = None
     folder: Path | None = None
-    make: Callable[[int, int, Manifest, Progress], Release] | None = None
+    make: Callable[[int, int, Manifest, int, Progress], Release] | None = None
 
     @property
     def manifest(self) -> Manifest:

@@ -308,8 +308,8 @@ def open_dataset(name: str | Path, home: str | Path | None = None) -> PreparedDa
         path = prepared_path(str(name), home)
     if not path.is_file():
         msg = (
-            f"{path}: no such prepared dataset. Make it with 'facebench prepare {path.stem} "
-            f"--source PATH'; 'facebench info {path.stem}' says how to obtain the release."
+            f"{path}: no such prepared dataset. Make it with 'facebench prepare {path.stem}'; "
+            f"'facebench info {path.stem}' says from what, and how to obtain that."
         )
         raise DataMissing(msg)
     return PreparedDataset(path)

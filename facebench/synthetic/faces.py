@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -156,19 +157,20 @@ def render_face(
     centre = aim - r @ MIDDLE
     camera = np.array([[focal, 0, (width - 1) / 2], [0, focal, (height - 1) / 2], [0, 0, 1]])
     lights = random_lights(rng)
-    canvas = background((FINER * height, FINER * width), rng)
+    canvas = background((math.ceil(FINER * height), math.ceil(FINER * width)), rng)
+    finer = np.array(canvas.shape[1::-1]) / (width, height)
     scene = build(rng, r, centre, looks, complexion, occluder)
     gloss = rng.uniform(0.02, 0.14)
     texture = paint(complexion, looks)
-    person, everything = draw(scene, texture, lights, canvas, FINER * focal, gloss)
+    person, everything = draw(scene, texture, lights, canvas, focal * finer, gloss)
     picture = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
     image, jpeg = expose(picture.astype(np.uint8), rng)
 
     def truth(anchors: Anchors) -> tuple[Floats, Floats, NDArray[np.uint8]]:
         points = anchors.on(scene.vertices)
         flat = points[:, :2] / points[:, 2:] * focal + camera[:2, 2]
-        # The centre of a pixel of the image lies amid the samples of the finer z-buffer.
-        pixels = FINER * flat + (FINER - 1) / 2
+        # Both grids cover the same picture, and have 0 at the centre of their first pixel.
+        pixels = finer * (flat + 0.5) - 0.5
         return points, flat, states_of(points, anchors.on(scene.normals), pixels, person, everything)
 
     points3d, points, visibility = truth(landmark_anchors())
@@ -176,7 +178,7 @@ def render_face(
     features, _, states = truth(chart().anchors(places))
     return RenderedFace(
         image=image, jpeg=jpeg, rotation=r, points=points, visibility=visibility,
-        points3d=points3d, centre=centre, camera=camera, depth=coarse(everything),
+        points3d=points3d, centre=centre, camera=camera, depth=coarse(everything, (height, width)),
         box=tight_box(points[None])[0], features=dict(zip(names, features, strict=True)),
         feature_visibility=dict(zip(names, states.tolist(), strict=True)),
     )  # fmt: skip
@@ -214,5 +216,6 @@ def _in_processes(one: partial[RenderedFace], count: int, workers: int) -> Itera
     from multiprocessing import get_context
 
     # A fresh process, because OpenCV's threads do not survive a fork.
-    with get_context("spawn").Pool(min(workers, count)) as pool:
+    context = get_context("spawn")
+    with context.Pool(min(workers, count), initializer=cv2.setNumThreads, initargs=(1,)) as pool:
         yield from pool.imap(one, range(count), chunksize=4)

@@ -9,6 +9,7 @@ origin lies midway between the ears, level with the eyes.
 from __future__ import annotations
 
 import csv
+from functools import cache
 from importlib import resources
 
 import numpy as np
@@ -27,11 +28,16 @@ def mean_head(scheme: str = "ibug68") -> NDArray[np.float64]:
     ------
     UsageError : the head lacks a point of the scheme.
     """
-    table = resources.files("facebench.synthetic").joinpath("mean_head.csv")
-    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
-    named = {row["name"]: [float(row[axis]) for axis in "xyz"] for row in rows}
+    named = _table()
     points = get_scheme(scheme).points
     if lacking := [point for point in points if point not in named]:
         msg = f"The mean head lacks points of the scheme '{scheme}': {name_some(lacking)}."
         raise UsageError(msg)
     return np.array([named[point] for point in points])
+
+
+@cache
+def _table() -> dict[str, list[float]]:
+    table = resources.files("facebench.synthetic").joinpath("mean_head.csv")
+    rows = csv.DictReader(table.read_text(encoding="utf-8").splitlines())
+    return {row["name"]: [float(row[axis]) for axis in "xyz"] for row in rows}

@@ -16,7 +16,7 @@ Singles = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
 COARSE = 96  # rows of the picture in which a background is painted: it is out of focus anyway
-GRAIN = 512  # rows and columns of the noise that all pictures take theirs from
+GRAIN = 512  # rows and columns of the tile of noise that all pictures take theirs from
 
 
 def background(size: tuple[int, int], rng: np.random.Generator) -> Picture:
@@ -43,11 +43,12 @@ def background(size: tuple[int, int], rng: np.random.Generator) -> Picture:
 
 
 @cache
-def _grain() -> Singles:
-    """Return (GRAIN, GRAIN, 3) noise of unit variance, mostly alike in the three colours."""
+def _grain(tiles: int) -> Singles:
+    """Return noise of unit variance, mostly alike in the three colours, tiled both ways."""
     rng = np.random.default_rng(11)
     grey = rng.standard_normal((GRAIN, GRAIN, 1), np.float32)
-    return (0.85 * grey + 0.5 * rng.standard_normal((GRAIN, GRAIN, 3), np.float32)).astype(np.float32)
+    tile = (0.85 * grey + 0.5 * rng.standard_normal((GRAIN, GRAIN, 3), np.float32)).astype(np.float32)
+    return np.tile(tile, (tiles, tiles, 1))
 
 
 def expose(picture: Picture, rng: np.random.Generator) -> tuple[Picture, bytes]:
@@ -57,9 +58,8 @@ def expose(picture: Picture, rng: np.random.Generator) -> tuple[Picture, bytes]:
     amount, quality = rng.uniform(0.6, 5.0), int(rng.integers(70, 97))
     if blur > 0.3:
         picture = cv2.GaussianBlur(picture, (0, 0), blur).astype(np.uint8)
-    grain = np.roll(_grain(), tuple(rng.integers(0, GRAIN, 2)), axis=(0, 1))
-    tiles = (-(-height // GRAIN), -(-width // GRAIN), 1)
-    noise = (grain if tiles == (1, 1, 1) else np.tile(grain, tiles))[:height, :width]
+    top, left = rng.integers(0, GRAIN, 2)
+    noise = _grain(1 - -max(height, width) // GRAIN)[top : top + height, left : left + width]
     noisy = cv2.addWeighted(picture, gain, noise, amount, 0, dtype=cv2.CV_8U)
     settings = [cv2.IMWRITE_JPEG_QUALITY, quality]
     _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(noisy, cv2.COLOR_RGB2BGR), settings)

@@ -10,6 +10,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import PchipInterpolator
 
 from facebench.synthetic.head_mesh import chart
 
@@ -30,10 +31,14 @@ PIVOT = np.array([0.0, 75.0, 30.0])  # where the neck turns
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """(M, rows, columns, 3) vertices, and their colours as RGB from 0 to 1 in the same shape."""
+    """(M, rows, columns, 3) vertices, and their colours as RGB from 0 to 1 in the same shape.
+
+    Of a part that is ``outside_only`` the inside is never seen, and not drawn.
+    """
 
     points: Singles
     colours: Singles
+    outside_only: bool = False
 
 
 def _part(points: ArrayLike, colour: ArrayLike) -> Part:
@@ -93,16 +98,6 @@ def tube(path: ArrayLike, radius: ArrayLike, columns: int = 9) -> Floats:
     return surface
 
 
-def capsule(start: ArrayLike, end: ArrayLike, radius: float, columns: int = 11) -> Floats:
-    """Return the (10, columns, 3) surface of a rod with round ends."""
-    a, b = np.asarray(start, float), np.asarray(end, float)
-    way = (b - a) / (np.linalg.norm(b - a) + 1e-9)
-    bow = np.linspace(0.02, 0.5 * np.pi, 5)
-    rise, wide = radius * (1 - np.cos(bow)), radius * np.sin(bow)
-    path = np.concatenate([a + (rise - radius)[:, None] * way, b + (radius - rise[::-1])[:, None] * way])
-    return tube(path, np.concatenate([wide, wide[::-1]]), columns)
-
-
 def bust(skin: ArrayLike, cloth: ArrayLike, to_camera: Floats, body: Floats, centre: Floats) -> Part:
     """Return neck and chest in the camera frame.
 
@@ -132,7 +127,7 @@ def bust(skin: ArrayLike, cloth: ArrayLike, to_camera: Floats, body: Floats, cen
 
 
 def _join(*parts: Part) -> Part:
-    """Return parts of one grid each as one part, the shorter padded by their last row."""
+    """Return parts of one grid each as one closed part, the shorter padded by their last row."""
     rows = max(part.points.shape[1] for part in parts)
 
     def fit(grids: Singles) -> Singles:
@@ -142,6 +137,7 @@ def _join(*parts: Part) -> Part:
     return Part(
         np.concatenate([fit(part.points) for part in parts]),
         np.concatenate([fit(part.colours) for part in parts]),
+        outside_only=True,
     )
 
 
@@ -248,20 +244,40 @@ def shell(vertices: Singles, normals: Singles, colour: ArrayLike, kind: str) -> 
 
 def _hand(rng: np.random.Generator, skin: ArrayLike) -> tuple[list[Part], float]:
     """Return a hand around the origin of its middle finger's tip, pointing up (-y), and its depth."""
-    spread, curl = rng.uniform(1.0, 7.0), rng.uniform(0, 9)
+    spread, curl, thumb = rng.uniform(1.0, 7.0), rng.uniform(0, 9), rng.choice([-1, 1])
     rods = []
     for k, (length, radius) in enumerate(((62, 7.4), (72, 8.0), (68, 7.8), (52, 6.6))):
         angle = np.radians((k - 1.5) * spread)
         root = np.array([(k - 1.5) * 17.0, 75.0 + 3 * abs(k - 1.3), 0.0])
         tip = root + length * np.array([np.sin(angle), -np.cos(angle), 0.0])
-        knuckle = 0.5 * (root + tip) - (0, 0, curl)
-        rods += [capsule(root, knuckle, radius + 0.6), capsule(knuckle, tip, radius)]
-    thumb = rng.choice([-1, 1])
-    rods.append(capsule((thumb * 22, 132, 0), (thumb * 52, 92, -4), 9.5))
-    for k in range(4):  # the palm, as thick rods side by side
-        rods.append(capsule(((k - 1.5) * 13.0, 152, 2), ((k - 1.5) * 17.5, 80, 1), 12.0))
-    rods.append(capsule((0, 150, 4), (rng.uniform(-40, 40), 420, 10), 25.0))
-    return [_part(np.stack(rods), skin)], 13.0
+        wrist = np.array([(k - 1.5) * 9.0, 150.0, 2.0])
+        rods.append(_finger([wrist, root, 0.5 * (root + tip) - (0, 0, curl), tip], radius))
+    side = np.array([thumb, 1, 1])
+    rods.append(_finger(side * [(16, 146, 0), (34, 118, -3), (46, 100, -6), (52, 82, -6)], 8.6))
+    # The palm: one flat tube from the wrist to the knuckles, which goes on as the arm.
+    down = np.array([74.0, 79, 88, 104, 124, 140, 152, 176, 240, 420])
+    wide = np.array([4.0, 30, 36, 38, 35, 29, 25, 25, 29, 36])
+    thick = np.array([2.0, 9, 11, 12.5, 13, 13.5, 15, 17, 22, 28])
+    lean = rng.uniform(-0.15, 0.15) * np.maximum(down - 152, 0)
+    round_ = _circle(17)
+    palm = np.stack([
+        lean[:, None] + wide[:, None] * round_[:, 0],
+        np.broadcast_to(down[:, None], (len(down), 17)),
+        4.0 + thick[:, None] * round_[:, 1],
+    ], axis=-1)  # fmt: skip
+    return [_part(np.stack(rods), skin), _part(palm[None], skin)], 13.0
+
+
+def _finger(joints: ArrayLike, radius: float) -> Floats:
+    """Return the (22, 11, 3) surface of a finger through four joints; it is thickest at the joints."""
+    bones = np.asarray(joints, float)
+    along = np.linspace(0, 3, 18)
+    line = PchipInterpolator(np.arange(4), bones)(along)
+    bump = 1.0 + 0.06 * np.cos(2 * np.pi * along) - 0.05 * along / 3
+    end = np.array([0.93, 0.75, 0.45, 0.03])
+    way = (line[-1] - line[-2]) / np.linalg.norm(line[-1] - line[-2])
+    cap = line[-1] + radius * np.sqrt(1 - end**2)[:, None] * way
+    return tube(np.concatenate([line, cap]), radius * np.concatenate([bump, end]), 11)
 
 
 def _rounded_box(size: tuple[float, float, float]) -> Floats:

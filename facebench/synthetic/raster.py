@@ -6,9 +6,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FAR", "NEAR", "ZBuffer", "box_of", "lies_behind"]
+__all__ = ["FAR", "NEAR", "ZBuffer", "box_of", "lies_behind", "turn"]
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -34,13 +34,16 @@ class ZBuffer:
     Parameters
     ----------
     size : height and width in pixels.
-    focal : focal length in pixels.
+    focal : (2,) focal length in pixels, across and down.
     """
 
-    def __init__(self, size: tuple[int, int], focal: float) -> None:
+    def __init__(self, size: tuple[int, int], focal: ArrayLike) -> None:
         self.depth = np.full(size, FAR, np.float32)
         self.values = np.zeros((*size, 3), np.float32)
-        self._angle = 2 * np.arctan(size[0] / 2 / focal)
+        across, down = np.asarray(focal, float)
+        # The rasteriser knows square pixels alone, and so gets a wider or narrower scene instead.
+        self._axes = np.array([across / down, -1, -1], np.float32)
+        self._angle = 2 * np.arctan(size[0] / 2 / down)
 
     def draw(
         self,
@@ -53,11 +56,21 @@ class ZBuffer:
 
         Of a ``closed`` surface only the triangles that face the camera are drawn, which is faster.
         """
-        flipped = vertices * np.array([1, -1, -1], np.float32)
+        flipped = vertices * self._axes
         cv2.triangleRasterize(
             flipped, triangles, values, self.values, self.depth, np.eye(4, dtype=np.float32),
             self._angle, NEAR, FAR, _settings(closed),
         )  # fmt: skip
+
+
+def turn(points: Singles, matrix: Singles) -> Singles:
+    """Return ``points @ matrix.T`` of (..., d) points and an (e, d) matrix: (..., e).
+
+    BLAS would start threads for it, and keep them spinning for longer than a face takes.
+    """
+    flat = np.ascontiguousarray(points).reshape(1, -1, points.shape[-1])
+    turned = np.asarray(cv2.transform(flat, np.ascontiguousarray(matrix)), np.float32)
+    return turned.reshape(*points.shape[:-1], len(matrix))
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from functools import partial
+from threading import Lock
 
 import numpy as np
 
@@ -26,12 +27,14 @@ TEST = 5
 PIXEL_DIGITS, MATRIX_DIGITS = 4, 9
 
 
-def make(count: int, seed: int, manifest: Manifest, progress: Progress) -> Release:
+def make(count: int, seed: int, manifest: Manifest, workers: int, progress: Progress) -> Release:
     """Render faces, and keep their images in a nameless temporary file until they are written."""
     spool = _Spool()
     points, states, rotations, images = [], [], [], []
     ids = [f"s{seed}-{number:06d}" for number in range(count)]
-    for name, face in zip(ids, progress(render_faces(count, seed), count, "rendering"), strict=True):
+    # One more process than this one pays only when there are at least two that render.
+    rendered = render_faces(count, seed, workers=workers if workers > 1 else 0)
+    for name, face in zip(ids, progress(rendered, count, "rendering"), strict=True):
         images.append(ImageFile(f"{name}.jpg", len(face.jpeg), spool.keep(face.jpeg), name))
         points.append(face.points)
         states.append(face.visibility)
@@ -60,6 +63,7 @@ class _Spool:
 
     def __init__(self) -> None:
         self.file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with this object)
+        self.lock = Lock()  # a place in a file and the reading there are two steps, and readers are threads
 
     def __del__(self) -> None:
         self.file.close()
@@ -71,8 +75,9 @@ class _Spool:
         return partial(self._read, begin, len(data))
 
     def _read(self, begin: int, size: int) -> bytes:
-        self.file.seek(begin)
-        return self.file.read(size)
+        with self.lock:
+            self.file.seek(begin)
+            return self.file.read(size)
 
 
 DATASET = Dataset("rendered", make=make)

@@ -7,7 +7,7 @@ from functools import cache, reduce
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facebench.geometry.rotations import euler_to_rotation
 from facebench.geometry.schemes import VISIBILITY
@@ -20,7 +20,7 @@ from facebench.synthetic.head_mesh import (
     shape_head,
 )
 from facebench.synthetic.mean_head import mean_head
-from facebench.synthetic.raster import FAR, ZBuffer, box_of, lies_behind
+from facebench.synthetic.raster import FAR, ZBuffer, box_of, lies_behind, turn
 from facebench.synthetic.skin import (
     HAIRCUTS,
     TEXELS,
@@ -48,7 +48,8 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-FINER = 2  # samples along a pixel of the image
+FINER = 1.5  # samples along a pixel of the image; a canvas has that many, rounded up
+LIGHT = 120  # what stands for a light of 1 in eight bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +119,13 @@ def _shade(
 ) -> tuple[Singles, Singles]:
     """Return (N, 3) light on a surface (Lambert), and its (N,) shine (Blinn) of the first lamp."""
     ambient, directions, colours = (part.astype(np.float32) for part in lights)
-    facing = normals @ directions.T
+    facing = turn(normals, directions)
     # Light from above is brighter than from below even where no lamp shines.
     sky = (1.0 - 0.14 * normals[:, 1:2]) * ambient
-    diffuse = sky + np.maximum(facing, 0) @ colours
+    diffuse = sky + turn(np.maximum(facing, 0), colours.T)
     half = directions[0] - towards.mean(axis=0)
     half /= np.linalg.norm(half)
-    shine = np.maximum(normals @ half.astype(np.float32), 0)
+    shine = np.maximum(turn(normals, half[None].astype(np.float32))[:, 0], 0)
     shine = shine * shine
     shine = shine * shine
     shine = shine * shine
@@ -161,13 +162,13 @@ def _held(rng: np.random.Generator, landmarks: Floats, nearest: float, skin: Flo
     angle = rng.normal(0, 0.7) if from_below else rng.normal(0, 0.4)
     cos, sin = np.cos(angle), np.sin(angle)
     tilt = euler_to_rotation([rng.normal(0, 10), rng.normal(0, 10), 0], "raw-xyz")
-    turn = tilt @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+    pose = tilt @ np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
     depth = nearest - half - rng.uniform(4, 25)
     # Keep it on the same line of sight as it comes nearer to the camera.
     place = target * (max(depth, 80.0) / target[2])
     scale = min(1.0, max(depth, 80.0) / target[2] + 0.1)
-    turned = (scale * turn).astype(np.float32)
-    return [props.Part(part.points @ turned.T + place.astype(np.float32), part.colours) for part in parts]
+    turned = (scale * pose).astype(np.float32)
+    return [props.Part(turn(part.points, turned) + place.astype(np.float32), part.colours) for part in parts]
 
 
 def build(
@@ -181,7 +182,7 @@ def build(
     r, t = rotation.astype(np.float32), centre.astype(np.float32)
 
     def placed(part: props.Part) -> props.Part:
-        return props.Part(part.points @ r.T + t, part.colours)
+        return props.Part(turn(part.points, r) + t, part.colours)
 
     cloth = rng.uniform(25, 225, 3)
     yaw, pitch, roll = rng.normal(0, [12, 4, 4])
@@ -194,7 +195,7 @@ def build(
         rest.append(placed(props.curtain(vertices, complexion.hair, cut.length, strand_lines())))
     worn, hold = _worn(rng, vertices, normals, occluder)
     objects = [placed(part) for part in worn]
-    vertices, normals = vertices @ r.T + t, normals @ r.T
+    vertices, normals = turn(vertices, r) + t, turn(normals, r)
     if hold:
         landmarks = landmark_anchors().on(vertices)
         other = random_complexion(rng).skin if rng.random() < 0.3 else complexion.skin
@@ -212,17 +213,21 @@ def _chart_places() -> Singles:
 
 def _add(buffer: ZBuffer, parts: list[props.Part], lights: tuple[Floats, Floats, Floats]) -> None:
     """Draw parts with their lit colours."""
-    vertices, normals, colours, triangles = props.merge(parts)
-    # Cloth and rods are seen from either side.
-    away = np.einsum("nd,nd->n", normals, vertices) > 0
-    normals[away] *= -1
-    light, shine = _shade(normals, vertices / vertices[:, 2:], lights, 0.06)
-    buffer.draw(vertices, triangles, np.clip(colours * light + shine[:, None], 0, 1))
+    for outside_only in (True, False):
+        chosen = [part for part in parts if part.outside_only is outside_only]
+        if not chosen:
+            continue
+        vertices, normals, colours, triangles = props.merge(chosen)
+        # Cloth and rods are seen from either side.
+        away = np.einsum("nd,nd->n", normals, vertices) > 0
+        normals[away] *= -1
+        light, shine = _shade(normals, vertices / vertices[:, 2:], lights, 0.06)
+        buffer.draw(vertices, triangles, np.clip(colours * light + shine[:, None], 0, 1), outside_only)
 
 
 def draw(
     scene: Scene, texture: Picture, lights: tuple[Floats, Floats, Floats],
-    canvas: Picture, focal: float, gloss: float,
+    canvas: Picture, focal: ArrayLike, gloss: float,
 ) -> tuple[Singles, Singles]:  # fmt: skip
     """Draw a scene on a canvas; return the z-buffer of the person alone, and of everything."""
     size = (canvas.shape[0], canvas.shape[1])
@@ -250,31 +255,43 @@ def _wrap(
 ) -> None:  # fmt: skip
     """Lay the texture over the head, pixel by pixel, and light it."""
     rows, columns = chart().shape
-    across = places[crop][..., 0] * np.float32(columns - 1)
-    down = places[crop][..., 1] * np.float32(rows - 1)
-    light, shine = _shade(scene.normals, scene.vertices / scene.vertices[:, 2:], lights, 255 * gloss)
-    lit = np.concatenate([light, shine[:, None]], axis=1).reshape(rows, columns, 4)
-    lit = cv2.remap(lit, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    painted = cv2.remap(
-        texture, across * TEXELS, down * TEXELS, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    shown = cv2.multiply(painted, lit[..., :3], dtype=cv2.CV_32F)
-    shown = shown + lit[..., 3:]
+    light, shine = _shade(scene.normals, scene.vertices / scene.vertices[:, 2:], lights, gloss)
+    # Light up to twice the texture's own, and shine, in eight bits each: finer than what JPEG keeps.
+    levels = cv2.convertScaleAbs(light.reshape(rows, columns, 3), alpha=LIGHT)
+    gleam = cv2.convertScaleAbs(shine.reshape(rows, columns), alpha=255)
+    lights_and_gleam = np.asarray(cv2.merge([*cv2.split(levels), gleam]), np.uint8)
+
+    def lay(picture: Picture, steps: float) -> Picture:
+        laid = cv2.remap(
+            picture,
+            places[crop][..., 0] * np.float32((columns - 1) * steps),
+            places[crop][..., 1] * np.float32((rows - 1) * steps),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return np.asarray(laid, np.uint8)
+
+    lit = lay(lights_and_gleam, 1)
+    shown = cv2.multiply(lay(texture, TEXELS), lit[..., :3], scale=1 / LIGHT)
+    shown = cv2.add(shown, cv2.merge([lit[..., 3]] * 3))
     covered = (depth[crop] < FAR).astype(np.uint8)
-    part = canvas[crop]
-    cv2.copyTo(cv2.convertScaleAbs(np.maximum(shown, 0)), covered, part)
+    cv2.copyTo(shown, covered, canvas[crop])
 
 
-def coarse(depth: Singles) -> Singles:
+def coarse(depth: Singles, size: tuple[int, int]) -> Singles:
     """Return the depth at the centres of the image's pixels; 0 where nothing but background is.
 
-    The centre lies amid FINER x FINER samples: their mean where they are one surface, else the nearest.
+    A centre lies amid four samples: interpolated where they are one surface, else the nearest of them.
     """
-    height, width = (side // FINER for side in depth.shape)
-    samples = [depth[row::FINER, column::FINER] for row in range(FINER) for column in range(FINER)]
-    near, far = reduce(np.minimum, samples), reduce(np.maximum, samples)
-    mean = cv2.resize(depth, (width, height), interpolation=cv2.INTER_AREA)
-    whole = np.where(far - near < 4.0, mean, near)
+    height, width = size
+    rows, columns = (
+        np.floor((np.arange(side) + 0.5) * samples / side - 0.5).astype(np.intp)
+        for side, samples in zip(size, depth.shape, strict=True)
+    )
+    four = [depth[rows + down][:, columns + right] for down in (0, 1) for right in (0, 1)]
+    near, far = reduce(np.minimum, four), reduce(np.maximum, four)
+    between = cv2.resize(depth, (width, height), interpolation=cv2.INTER_LINEAR)
+    whole = np.where(far - near < 4.0, between, near)
     return np.where(near < FAR, whole, 0).astype(np.float32)
 
 

@@ -33,9 +33,12 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Picture = NDArray[np.uint8]
 
-TEXELS = 3  # along a cell of the chart
+TEXELS = 4  # along a cell of the chart
 LEVEL = 200  # of the shading chart that means the skin's own colour
 IRIS = 3.7  # radius in degrees of the mean head
+# Discs of an eye from the rim of the iris to the glint: radii in those of the iris, and offsets in degrees.
+DISCS = np.array([1, 0.86, 0.55, 0.42, 0.2])[:, None, None]
+OFFSETS = np.array([(0, 0), (0, 0), (0, 0), (0, 0), (-1.3, -1.2)])[:, None]
 
 SKINS = (
     (250, 218, 198), (244, 208, 184), (236, 192, 160), (224, 174, 138), (208, 156, 116),
@@ -155,6 +158,18 @@ def _landmarks() -> tuple[Floats, Floats]:
     """Return the (68, 2) landmarks in degrees and in texels."""
     degrees = to_degrees(mean_head())
     return degrees, _texels(degrees)
+
+
+@cache
+def _curve(*points: int) -> Floats:
+    """Return the smooth line of texels through landmarks."""
+    return arc(_landmarks()[1][list(points)])
+
+
+@cache
+def _outline(first: int, end: int, corner: int) -> Floats:
+    """Return the outline of texels around landmarks ``first`` to ``end - 1``, with a second sharp corner."""
+    return ring(_landmarks()[1][first:end], corner)
 
 
 def _ears() -> list[Floats]:
@@ -305,7 +320,7 @@ def paint(complexion: Complexion, looks: Looks) -> Picture:
     shading = _shading()[complexion.variant & 1]
     if complexion.variant & 2:
         shading = shading[:, ::-1]
-    picture: Picture = np.asarray(cv2.LUT(cv2.merge([shading] * 3), _ramp(skin, LEVEL, 0.22)), np.uint8)
+    picture: Picture = np.asarray(cv2.applyColorMap(shading, _ramp(skin, LEVEL, 0.22)), np.uint8)
     if complexion.beard:
         grown, window = _beard()
         part = picture[window]
@@ -319,13 +334,12 @@ def paint(complexion: Complexion, looks: Looks) -> Picture:
         _paint_brow(picture, line, complexion)
     for nostril in (32, 34):
         brush.oval(p[nostril] - (0, 0.8), (5.0, 3.0), 0.36 * skin)
-    wings = arc(p[31:36])
-    brush.stroke(wings, 0.66 * skin, 2)
+    brush.stroke(_curve(*range(31, 36)), 0.66 * skin, 2)
     cut = HAIRCUTS[complexion.haircut]
     if cut.cover:
         bare, covered, _ = haircut_mask(complexion.haircut)
         strands = _strands()[cut.thickness > 20 or cut.thickness < 2]
-        combed = cv2.LUT(cv2.merge([strands] * 3), _ramp(hair, 128, 0.0))
+        combed = cv2.applyColorMap(strands, _ramp(hair, 128, 0.0))
         picture = np.asarray(cv2.blendLinear(picture, combed, bare, covered), np.uint8)
     return picture
 
@@ -365,7 +379,7 @@ def _paint_eye(picture: Picture, complexion: Complexion, closed: float, s: int) 
     degrees, p = _landmarks()
     first = 36 if s < 0 else 42
     eye, skin = p[first : first + 6], complexion.skin
-    outline = ring(eye, 3)
+    outline = _outline(first, first + 6, 3)
     part, origin = _window(picture, outline, 9)
     shown = max(1 - closed, 0.12)
     ball = np.empty_like(part)
@@ -373,18 +387,14 @@ def _paint_eye(picture: Picture, complexion: Complexion, closed: float, s: int) 
     brush = Brush(ball)
     centre = degrees[[first + k for k in (1, 2, 4, 5)]].mean(axis=0)
     look = centre + np.array(complexion.pupil_shift)
-
-    def disc(radius: float, colour: Floats | tuple[float, ...], off: tuple[float, float] = (0, 0)) -> None:
-        axes = (radius, radius / shown)
-        brush.fill(_texels(_oval((look[0] + off[0], look[1] + off[1] / shown), axes)) - origin, colour)
-
-    disc(IRIS, 0.45 * complexion.iris)
-    disc(0.86 * IRIS, complexion.iris)
-    disc(0.55 * IRIS, 1.18 * complexion.iris)
-    disc(0.42 * IRIS, (12, 10, 10))
-    disc(0.2 * IRIS, (250, 250, 250), (-1.3, -1.2))
+    stretch = np.array([1.0, 1 / shown])
+    discs = _texels(look + (DISCS * _oval((0, 0), (IRIS, IRIS)) + OFFSETS) * stretch) - origin
+    iris = complexion.iris
+    colours = np.array([0.45 * iris, iris, 1.18 * iris, (12, 10, 10), (250, 250, 250)])
+    for disc, colour in zip(discs, colours, strict=True):
+        brush.fill(disc, colour)
     # The upper lid's shadow on the ball.
-    lid = arc(eye[:4])
+    lid = _curve(*range(first, first + 4))
     band = np.concatenate([lid, lid[::-1] + np.array([0, 5.5])])
     shadow = np.zeros(part.shape[:2], np.uint8)
     Brush(shadow).fill(band - origin - (0, 1), (255,))
@@ -398,7 +408,7 @@ def _paint_eye(picture: Picture, complexion: Complexion, closed: float, s: int) 
     edge.oval(
         corner + np.array([-1.5 if s < 0 else 1.5, 0.5]), (2.0, 1.8), 0.6 * skin + np.array([50, 10, 14])
     )
-    edge.stroke(arc(eye[[3, 4, 5, 0]]) - origin, 0.62 * skin, 1)
+    edge.stroke(_curve(*(first + k for k in (3, 4, 5, 0))) - origin, 0.62 * skin, 1)
     edge.stroke(lid - origin - (0, 0.5), 0.2 * skin, 3 if complexion.variant & 4 else 2)
     crease = lid - origin - (0, 7.0)
     edge.stroke(crease[3:-3], 0.74 * skin, 1)
@@ -406,21 +416,19 @@ def _paint_eye(picture: Picture, complexion: Complexion, closed: float, s: int) 
 
 def _paint_mouth(picture: Picture, brush: Brush, complexion: Complexion, looks: Looks) -> None:
     """Paint lips between their borders, and the slit, whose inside shows as the jaw opens."""
-    _, p = _landmarks()
     lips = np.clip(complexion.lips, 0, 255)
-    brush.fill(ring(p[48:60], 6), lips)
-    upper = np.concatenate([arc(p[48:55]), arc(p[60:65])[::-1]])
-    brush.fill(upper, 0.88 * lips)
-    lower = arc(p[[59, 58, 57, 56, 55]])[6:-6] * 0.55 + arc(p[[60, 67, 66, 65, 64]])[6:-6] * 0.45
+    brush.fill(_outline(48, 60, 6), lips)
+    top, bottom = _curve(*range(60, 65)), _curve(60, 67, 66, 65, 64)
+    brush.fill(np.concatenate([_curve(*range(48, 55)), top[::-1]]), 0.88 * lips)
+    lower = _curve(59, 58, 57, 56, 55)[6:-6] * 0.55 + bottom[6:-6] * 0.45
     brush.stroke(lower, 1.10 * lips, 3)
-    slit = ring(p[60:68], 4)
+    slit = _outline(60, 68, 4)
     part, origin = _window(picture, slit, 2)
     inside = np.zeros(part.shape[:2], np.uint8)
     Brush(inside).fill(slit - origin, (255,))
     deep = np.empty_like(part)
     deep[:] = (58, 18, 20)
     inner = Brush(deep)
-    top, bottom = arc(p[60:65]), arc(p[[60, 67, 66, 65, 64]])
     if looks.jaw > 2.5:
         reach = 0.9 * min(1.0, 6.0 / looks.jaw)
         teeth = np.concatenate([top[4:-4], (top + reach * (bottom - top))[4:-4][::-1]])

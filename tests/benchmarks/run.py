@@ -22,6 +22,7 @@ from tests.benchmarks import releases
 from tests.benchmarks.measuring import Amount, Case, describe
 from tests.benchmarks.metric_cases import gather_cases, streaming_cases, table_cases
 from tests.benchmarks.prepare_cases import memory_cases, prepare_cases
+from tests.benchmarks.render_cases import render_cases
 
 
 def decode_cases() -> Iterator[Case]:
@@ -165,6 +166,7 @@ CASES: dict[str, Callable[[], Iterator[Case | Amount]]] = {
     "streaming": streaming_cases,
     "table": table_cases,
     "gather": gather_cases,
+    "render": render_cases,
     "startup": startup_cases,
 }
 if find_spec("torch"):

@@ -271,7 +271,7 @@ def test_an_absent_dataset_says_how_to_make_it(tmp_path):
     with pytest.raises(DataMissing) as missing:
         open_dataset("aflw2000", tmp_path)
     assert str(tmp_path / "prepared" / "aflw2000.h5") in str(missing.value)
-    assert "facebench prepare aflw2000 --source PATH" in str(missing.value)
+    assert "'facebench prepare aflw2000'" in str(missing.value)
 
 
 def test_a_name_is_looked_for_in_the_data_home(drawn, tmp_path, monkeypatch):

@@ -221,7 +221,7 @@ def test_an_unknown_protocol(make, name):
 
 
 def test_a_dataset_that_was_not_prepared():
-    with pytest.raises(DataMissing, match=r"no such prepared dataset.*facebench prepare biwi --source"):
+    with pytest.raises(DataMissing, match=r"no such prepared dataset.*facebench prepare biwi"):
         facebench.score(predictions("biwi/pose"), "biwi/pose")
 
 

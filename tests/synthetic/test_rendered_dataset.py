@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from facebench.datasets import get_dataset, prepare
 from facebench.errors import UsageError
 from facebench.formats import ids_sha256
 from facebench.synthetic import render_faces
+from facebench.synthetic.rendered import _Spool
 
 COUNT, SEED = 10, 4
 
@@ -43,9 +46,18 @@ def test_other_faces_than_the_published_ones_are_a_part(dataset):
     }
 
 
-def test_the_same_faces_are_the_same_bytes(dataset, tmp_path):
-    again = prepare("rendered", [], tmp_path / "again.h5", faces=COUNT, seed=SEED).path
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_same_faces_are_the_same_bytes(dataset, tmp_path, workers):
+    again = prepare("rendered", [], tmp_path / "again.h5", faces=COUNT, seed=SEED, workers=workers).path
     assert again.read_bytes() == dataset.path.read_bytes()
+
+
+def test_images_put_aside_are_read_by_many_threads_at_once():
+    spool = _Spool()
+    whole = [bytes([number]) * 5000 for number in range(200)]
+    readers = [spool.keep(data) for data in whole]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda reader: reader(), readers)) == whole
 
 
 def test_hashes_of_the_published_splits():
