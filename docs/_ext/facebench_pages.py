@@ -107,7 +107,7 @@ def dataset(manifest: Manifest) -> str:
             ("", ""),
             [
                 ("name in facebench", code(manifest.name)),
-                ("faces", f"{manifest.faces}{images}"),
+                ("faces", "as many as you have" if manifest.open else f"{manifest.faces}{images}"),
                 ("home page", f"<{manifest.homepage}>"),
                 ("licence", md(manifest.licence.summary)),
                 ("redistribution", redistribution),
@@ -151,12 +151,21 @@ def dataset(manifest: Manifest) -> str:
     for group, values in (("boxes", manifest.boxes), ("source", manifest.source)):
         parts += [f"`/{group}/{name}`\n: {md(what)}\n\n" for name, what in values.items()]
     splits = [
-        (code(name), split.count, md(split.what), code(split.sha256[:12]) if split.sha256 else "")
+        (
+            code(name),
+            "" if manifest.open else split.count,
+            md(split.what),
+            code(split.sha256[:12]) if split.sha256 else "",
+        )
         for name, split in manifest.splits.items()
     ]
+    compared = (
+        "Counts and hashes are compared whenever a complete release is prepared."
+        if not manifest.open
+        else "Nothing is published that they could be compared with."
+    )
     parts += [
-        "## Splits\n\nThe hash is of the sorted face ids, one per line. Counts and hashes are compared "
-        "whenever a complete release is prepared.\n",
+        f"## Splits\n\nThe hash is of the sorted face ids, one per line. {compared}\n",
         table(("split", "faces", "which", "SHA-256 of the ids"), splits, right=(1,)),
     ]
     if manifest.faults:
@@ -167,9 +176,10 @@ def dataset(manifest: Manifest) -> str:
         count = f" ({fault.count})" if fault.count else ""
         ids = f"\n\n  {', '.join(map(code, fault.ids))}" if fault.ids else ""
         parts.append(f"**{md(fault.what)}**{count}\n: {md(fault.handling)}.{ids}\n\n")
-    parts.append(
-        f"## Citations\n\nCite what you use. `facebench info {manifest.name} --bibtex` prints these.\n"
-    )
+    if manifest.citations:
+        parts.append(
+            f"## Citations\n\nCite what you use. `facebench info {manifest.name} --bibtex` prints these.\n"
+        )
     for citation in manifest.citations:
         parts.append(f"{md(citation.what)}:\n\n{fence(citation.bibtex, 'bibtex')}")
     return "\n".join(parts)

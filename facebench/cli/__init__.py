@@ -14,7 +14,7 @@ from typing import NoReturn
 import click
 
 from facebench import __version__
-from facebench.cli import boards, compare, data, demo, inspect, report, scores
+from facebench.cli import boards, compare, data, demo, inspect, models, report, scores
 from facebench.errors import FacebenchError
 
 __all__ = ["main"]
@@ -36,7 +36,7 @@ def facebench() -> None:
 for command in (
     *(data.datasets, data.info, data.prepare, data.verify),
     *(inspect.view, inspect.export),
-    *(scores.predict, scores.check, scores.score),
+    *(models.train, models.predict, scores.check, scores.score),
     *(compare.compare, compare.explain, report.report),
     *(boards.leaderboard, demo.demo),
 ):

@@ -45,7 +45,7 @@ def datasets(home: str | None, as_json: bool) -> None:
             {
                 "name": name,
                 "title": manifest.title,
-                "faces": manifest.faces,
+                "faces": None if manifest.open else manifest.faces,
                 "annotations": list(manifest.annotations),
                 "protocols": [protocol.name for protocol in protocols_of(name)],
                 "prepared": str(path) if path.is_file() else None,
@@ -57,7 +57,8 @@ def datasets(home: str | None, as_json: bool) -> None:
     made = table("name", "title", "faces", "annotation sets", "protocols", "prepared", right=[2])
     for row in rows:
         texts = [
-            "\n".join(value) if isinstance(value, list) else str(value or "no") for value in row.values()
+            "\n".join(value) if isinstance(value, list) else str(value or ("any" if key == "faces" else "no"))
+            for key, value in row.items()
         ]
         made.add_row(*texts)
     print_table(made)
@@ -85,7 +86,8 @@ def _print_card(manifest: Manifest) -> None:
 
     click.echo(f"{manifest.title} ({manifest.name})\n\n{_wrap(manifest.summary)}")
     images = f" in {manifest.images} images" if manifest.images is not None else ""
-    click.echo(f"\n{manifest.faces} faces{images}. {manifest.homepage}")
+    many = "As many faces as you have." if manifest.open else f"{manifest.faces} faces{images}."
+    click.echo(f"\n{many} {manifest.homepage}")
     _heading("Licence")
     click.echo(_wrap(manifest.licence.summary) + "\n\n" + manifest.licence.text.strip())
     _heading("How to obtain it")
@@ -127,7 +129,8 @@ def _print_card(manifest: Manifest) -> None:
         _heading("Protocols")
     for protocol in protocols_of(manifest.name):
         click.echo(f"* {protocol.name}\n{_wrap(protocol.description)}")
-    _heading("Citations (--bibtex prints them whole)")
+    if manifest.citations:
+        _heading("Citations (--bibtex prints them whole)")
     for citation in manifest.citations:
         click.echo(f"* {citation.key}: {citation.what}")
 

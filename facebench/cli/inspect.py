@@ -107,36 +107,59 @@ def view(
 
 
 @click.command()
-@click.argument("dataset")
+@click.argument("name")
 @click.option(
     "kind",
     "--format",
     type=click.Choice(["coco", "pts", "csv", "npz"]),
-    required=True,
     help="COCO keypoints (JSON), a folder of 300W .pts files, a table, or numpy arrays.",
 )
+@click.option("--onnx", is_flag=True, help="NAME is a model (mnn-s, or a .safetensors file): write ONNX.")
 @split_option
 @set_option
 @click.option("-o", "--output", type=click.Path(), required=True, help="File, or for pts the folder.")
 @home_option
 @json_option
 def export(
-    dataset: str,
-    kind: str,
+    name: str,
+    kind: str | None,
+    onnx: bool,
     split: str | None,
     annotation: str | None,
     output: str,
     home: str | None,
     as_json: bool,
 ) -> None:
-    """Write the annotations of a dataset in a format of other tools.
+    """Write the annotations of a dataset, or a model, in a format of other tools.
 
-    DATASET is a name, or the path of a prepared file. Coordinates are 0-based, in .pts files 1-based.
+    NAME is a dataset, or the path of a prepared file. Coordinates are 0-based, in .pts files 1-based. With
+    --onnx it is a model, whose ONNX file is compared with PyTorch before it is kept.
     """
+    if onnx == (kind is not None) or (onnx and (split or annotation)):
+        msg = "Give --format for a dataset, or --onnx alone for a model."
+        raise click.UsageError(msg)
+    if kind is None:
+        _export_onnx(name, output, as_json)
+        return
     from facebench.formats.export import export as run
 
-    count = run(_open(dataset, home), kind, Path(output), split, annotation)
+    count = run(_open(name, home), kind, Path(output), split, annotation)
     if as_json:
         print_json({"path": output, "format": kind, "faces": count})
     else:
         click.echo(f"{output}  ({count} faces)")
+
+
+def _export_onnx(name: str, output: str, as_json: bool) -> None:
+    from facebench.cli.models import need_torch
+
+    need_torch()
+    from facebench.mnn.onnx import export_onnx
+    from facebench.mnn.weights import find_model, load_weights
+
+    path, _ = find_model(name)
+    worst = export_onnx(load_weights(path), Path(output))
+    if as_json:
+        print_json({"path": output, "format": "onnx", "largest_difference": worst})
+    else:
+        click.echo(f"{output}  (differs from PyTorch by {worst:.1e} at most)")

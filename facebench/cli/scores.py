@@ -1,4 +1,4 @@
-"""Commands about predictions: ``predict``, ``check``, ``score``."""
+"""Commands about predictions: ``check``, ``score``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ __all__ = [
     "missing_option",
     "number",
     "open_for",
-    "predict",
     "print_result",
     "protocol_option",
     "protocols_for",
@@ -67,22 +66,6 @@ def open_for(dataset: str, data: str | None, home: str | None) -> PreparedDatase
     from facebench.formats import open_dataset
 
     return open_dataset(data) if data else open_dataset(get_dataset(dataset).name, home)
-
-
-@click.command()
-@click.argument("dataset")
-@click.option("--model", required=True, help="zero-pose, mean-pose or mean-shape (constant predictors).")
-@click.option("-o", "--output", type=click.Path(), default="predictions.h5", show_default=True)
-@data_option
-@home_option
-def predict(dataset: str, model: str, output: str, data: str | None, home: str | None) -> None:
-    """Write the predictions of a built-in model for every face of a dataset."""
-    from facebench.protocols import BASELINES, predict_baseline
-
-    prepared = open_for(dataset, data, home)
-    predict_baseline(model, prepared, Path(output))
-    note(f"{model}: {BASELINES[model]}")
-    click.echo(f"{output}  ({len(prepared)} faces)")
 
 
 @click.command()

@@ -112,8 +112,9 @@ class Manifest(Strict):
 
     ``images`` is what the owners state, left out where they state none.  It is shown and not checked, since
     of some releases there are copies with a few more or less.  ``seed`` is that of a dataset which is made on
-    the spot; with ``faces`` it makes the published one.  ``tables`` names the CSV files beside the manifest
-    that hold what is too long for it.
+    the spot; with ``faces`` it makes the published one.  ``open`` says that nothing is published: the faces
+    and splits are those that somebody brings, and the counts here are 0.  ``tables`` names the CSV files
+    beside the manifest that hold what is too long for it.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Manifest(Strict):
     images: int | None = None
     faces: int
     seed: int | None = None
+    open: bool = False
     licence: Licence
     citations: tuple[Citation, ...]
     archives: tuple[Archive, ...]
@@ -153,6 +155,14 @@ class Manifest(Strict):
                 if other not in self.splits:
                     msg = f"split '{name}' builds on a split '{other}', which is not there"
                     raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _counts_what_is_published(self) -> Manifest:
+        counts = [self.faces, *(split.count for split in self.splits.values())]
+        if self.open and (any(counts) or self.file_hashes or self.seed is not None):
+            msg = "an open dataset has no published faces: expected counts of 0, no seed, no hashes"
+            raise ValueError(msg)
         return self
 
     @property

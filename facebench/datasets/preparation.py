@@ -72,6 +72,9 @@ def prepare(
         options |= {"faces": count, "seed": chosen}
         release = dataset.make(count, chosen, manifest, workers, progress)
     else:
+        if manifest.open:
+            # Nothing is published that it could be all of: whatever asks for a part is to find one.
+            options |= {"partial": True, "open": True}
         release = _read(dataset, sources, (faces, seed), partial, progress)
     root = _image_root(release) if images == "none" else None
     notes = list(release.notes)

@@ -316,7 +316,7 @@ def write_predictions(
         file["/id"] = list(checked.ids)
         for name in ARRAYS:
             if getattr(checked, name) is not None:
-                file[f"/{name}"] = getattr(checked, name)
+                file.create_dataset(f"/{name}", data=getattr(checked, name), compression="gzip", shuffle=True)
         if checked.euler is not None:
             file["/euler"].attrs["columns"] = "yaw,pitch,roll"
 

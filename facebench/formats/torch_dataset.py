@@ -39,7 +39,7 @@ except ImportError:  # the module can still be read, and its documentation built
 __all__ = ["FaceCrops"]
 
 
-class FaceCrops(Dataset):  # type: ignore[misc]
+class FaceCrops(Dataset):
     """Faces cropped around a box, with points, states and pose moved along; a map-style PyTorch dataset.
 
     ``faces[i]`` is a dictionary of tensors that the default ``collate_fn`` stacks:
