@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from contextlib import ExitStack
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -78,32 +79,63 @@ def _run(folder: Path, faces: int, report: Path) -> None:
     _facebench("prepare", "aflw2000", "--source", release, "--partial", "-o", prepared)
     _facebench("verify", prepared)
 
-    _say("3. Predictions: a constant, and a pretended method that writes its own file.")
+    model = _model()
+    _say(
+        f"3. Predictions: a constant, {'the reference model, ' if model else ''}"
+        "and a pretended method that writes its own file."
+    )
     constant, own = folder / "mean-shape.h5", folder / "noisy.h5"
     _facebench("predict", "aflw2000", "--model", "mean-shape", "--data", prepared, "-o", constant)
+    others = []
+    if model:
+        others.append(folder / f"{model}.h5")
+        _facebench("predict", "aflw2000", "--model", model, "--data", prepared, "-o", others[0])
+    else:
+        _say("   (The reference model would be here too: pip install 'facebench[mnn]')")
     _write_noisy(prepared, own)
+    others.append(own)
 
     _say("4. Scores, with 95 % intervals and the signature that says how they were made.")
     _facebench("check", own, "--data", prepared)
     landmarks = ("--protocol", "aflw2000/landmarks-original")
-    _facebench("score", own, "--data", prepared, "--protocol", "aflw2000/pose", *landmarks)
+    for one in others:
+        _facebench("score", one, "--data", prepared, "--protocol", "aflw2000/pose", *landmarks)
     _facebench("score", constant, "--data", prepared, *landmarks)
 
     _say("5. Is the difference more than chance? The same faces, compared one by one.")
-    _facebench("compare", constant, own, "--data", prepared, *landmarks)
+    _facebench("compare", constant, *others, "--data", prepared, *landmarks)
 
     _say("6. A leaderboard.")
     boards = folder / "leaderboards"
-    _facebench("leaderboard", "add", own, "--data", prepared, "--dir", boards)
+    for one in others:
+        _facebench("leaderboard", "add", one, "--data", prepared, "--dir", boards)
     by = "facebench predict aflw2000 --model mean-shape"
     _facebench("leaderboard", "add", constant, "--data", prepared, "--dir", boards, "--reproduced-by", by)
     _facebench("leaderboard", "build", "--dir", boards)
     _facebench("leaderboard", "check", "--dir", boards)
 
-    _say("7. A report: both methods on one page, with curves and faces.")
+    _say("7. A report: all methods on one page, with curves and faces.")
     _facebench(
-        "report", constant, own, "--data", prepared, *landmarks, "--protocol", "aflw2000/pose", "-o", report
+        "report",
+        constant,
+        *others,
+        "--data",
+        prepared,
+        *landmarks,
+        "--protocol",
+        "aflw2000/pose",
+        "-o",
+        report,
     )
+
+
+def _model() -> str | None:
+    """Return the reference model, where it can run: its weights are there, and what they need."""
+    if any(find_spec(name) is None for name in ("torch", "safetensors")):
+        return None
+    from facebench.mnn.weights import shipped_models
+
+    return next(iter(shipped_models()), None)
 
 
 def _write_noisy(prepared: Path, target: Path) -> None:

@@ -118,8 +118,11 @@ class Network(nn.Module):
         levels = [level for level, stride in enumerate(strides) if stride >= a.stride]
         if a.stride == 2:
             levels = [-1, *levels]
-        self.levels = levels[::-1]
-        self.entry = nn.Conv2d(widths[-1], a.decoder, 1)
+        # Pose alone, read off at the bottleneck, has no use for a decoder.
+        self.decodes = a.tasks != ("pose",) or a.pose_at == "decoder"
+        self.levels = levels[::-1] if self.decodes else []
+        if self.decodes:
+            self.entry = nn.Conv2d(widths[-1], a.decoder, 1)
         self.lateral = nn.ModuleList(
             nn.Conv2d(widths[level + 1], a.decoder, 1) for level in self.levels[1:] if a.lateral
         )
@@ -146,7 +149,7 @@ class Network(nn.Module):
         out: dict[str, Tensor] = {}
         if "landmarks" in a.tasks:
             out["placement"] = self.place(bottleneck)
-        if a.tasks != ("pose",) or a.pose_at == "decoder":
+        if self.decodes:
             y = self._decode(features)
         if "pose" in a.tasks:
             out["pose"] = self.turn(bottleneck if a.pose_at == "bottleneck" else y.mean(dim=(2, 3)))

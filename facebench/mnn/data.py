@@ -21,7 +21,7 @@ from facebench.geometry import VISIBILITY, get_scheme, tight_box
 from facebench.geometry.crops import crop_transform, cut, has_area, mirror_face, transform_points
 from facebench.mnn.augmentation import Augmentation, cover, random_similarity, recolour
 from facebench.mnn.recipe import Source
-from facebench.mnn.shape_space import fit_shapes, frame_offset
+from facebench.mnn.shape_space import Fitted, fit_shapes, frame_offset
 
 __all__ = ["Labels", "Mixture", "Part", "TrainingFaces", "crop_to_face", "label", "load_source"]
 
@@ -31,6 +31,9 @@ Flags = NDArray[np.bool_]
 # The crop is the box with this much more on each side, then square by its height (PROTOCOLS 6).
 MARGIN = 0.3
 SEEN = VISIBILITY["visible"]
+# Points of the jaw, but for the chin: on the contour, wherever that is.
+CONTOUR = [*range(7), *range(10, 17)]
+FEWEST_TO_COMPARE = 30  # faces by which two sets of head axes are compared
 
 
 def crop_to_face(boxes: ArrayLike, size: int) -> Floats:
@@ -99,9 +102,10 @@ def label(
     """Complete the labels of faces.
 
     Points that are hidden or were never annotated are those of the shape that fits the others
-    (:func:`~facebench.mnn.shape_space.fit_shapes`).  Where a face has a released pose and a fitted one, the
-    label is halfway between: they err independently.  The two differ by a constant as well, since each
-    release has head axes of its own; both are first turned about the axis through the ears.
+    (:func:`~facebench.mnn.shape_space.fit_shapes`).  The pose is that of the shape that fits the points
+    within the contour, with the released one as a prior: annotators put points of the jaw on the contour,
+    which slides over the head as that turns.  Where there are too few points, it is the released one.
+    Releases have head axes of their own, and so has the fit: both are turned about the axis through the ears.
 
     Parameters
     ----------
@@ -115,20 +119,12 @@ def label(
     if exact:
         turned = rotation @ about_x(fit_turn)
         return Labels(points, located.astype(float), states, turned, tight_box(points))
-    fitted = fit_shapes(points)
-    has_release: Flags = np.asarray(np.isfinite(rotation).all(axis=(1, 2)))
-    if has_release.any():
-        # Fit again, with the released pose as a prior in the axes of the fit.  They are compared on faces
-        # all of whose points are known.
-        whole = located.all(axis=1) & has_release
-        if whole.sum() >= 30:
-            offset = frame_offset(rotation[whole], fitted.rotation[whole])
-            fitted = fit_shapes(points, rotation @ offset)
-    ours, theirs = fitted.rotation @ about_x(fit_turn), rotation @ about_x(release_turn)
-    pose = np.where(np.isfinite(theirs), theirs, ours)
-    both = np.isfinite(ours).all(axis=(1, 2)) & has_release
-    between = Rotation.from_matrix(np.swapaxes(theirs[both], 1, 2) @ ours[both]).as_rotvec() / 2
-    pose[both] = theirs[both] @ Rotation.from_rotvec(between).as_matrix()
+    fitted = _fitted(points, rotation)
+    inner = points.copy()
+    inner[:, CONTOUR] = np.nan
+    ours = _fitted(inner, rotation).rotation @ about_x(fit_turn)
+    known: Flags = np.asarray(np.isfinite(ours).all(axis=(1, 2)))
+    pose = np.where(known[:, None, None], ours, rotation @ about_x(release_turn))
     complete = np.where(located[..., None], points, fitted.points)
     guessed = completed_weight * located.mean(axis=1, keepdims=True)
     weight = np.where(located, 1.0, guessed) * np.isfinite(complete).all(axis=2)
@@ -182,6 +178,17 @@ def load_source(source: Source, seed: int, home: str | Path | None, say: Callabl
         return dataset, rows[some], labels.take(some)
 
     return Part(take(usable[~held_back]), take(usable[held_back]))
+
+
+def _fitted(points: Floats, rotation: Floats) -> Fitted:
+    """Fit shapes to points, with released poses as a prior in the axes of the fit, where there are any."""
+    fitted = fit_shapes(points)
+    # The axes are compared on faces that show as many points as any.
+    count = np.isfinite(points).all(axis=2).sum(axis=1)
+    whole = (count == count.max()) & np.isfinite(rotation).all(axis=(1, 2))
+    if whole.sum() < FEWEST_TO_COMPARE:
+        return fitted
+    return fit_shapes(points, rotation @ frame_offset(rotation[whole], fitted.rotation[whole]))
 
 
 class TrainingFaces(Dataset):

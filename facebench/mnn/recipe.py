@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, ValidationError
 
 from facebench.errors import DataMissing, InvalidData
 from facebench.mnn.architecture import MODELS, Architecture
@@ -69,6 +69,7 @@ class Training(Strict):
     start : weights to start from instead of random ones.
     workers : processes that cut and change faces.
     bfloat16 : compute in 16 bits where that is safe.
+    half : keep the weights that come out in 16 bits.
     checkpoint : minutes between two checkpoints; one is written at each end of an epoch, too.
     """
 
@@ -82,6 +83,7 @@ class Training(Strict):
     start: str | None = None
     workers: int = Field(default=1, ge=0, le=64)
     bfloat16: bool = True
+    half: bool = False
     checkpoint: float = Field(default=5.0, gt=0)
 
 
@@ -101,7 +103,7 @@ class Recipe(Strict):
     data: tuple[Source, ...] = Field(min_length=1)
     train: Training = Training()
     augmentation: Augmentation = Augmentation()
-    losses: dict[str, float] = {}
+    losses: dict[str, NonNegativeFloat] = {}
 
     @property
     def weights(self) -> dict[str, float]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from facebench.geometry import mean_rotation, posit, tight_box
+from facebench.geometry import mean_rotation, not_rotations, posit, tight_box
+from facebench.geometry.crops import has_area
 from facebench.synthetic.head_mesh import random_looks, shape_head
 from facebench.synthetic.scene import landmark_anchors
 
@@ -96,7 +97,10 @@ def fit_shapes(points: ArrayLike, prior: ArrayLike | None = None) -> Fitted:
     known = np.full((len(p), 3, 3), np.nan) if prior is None else np.asarray(prior, float)
     rotation, whole = np.full((len(p), 3, 3), np.nan), np.full(p.shape, np.nan)
     residual = np.full(len(p), np.nan)
-    enough = np.flatnonzero(np.isfinite(p).all(axis=2).sum(axis=1) >= FEWEST_POINTS)
+    # Points in one place or on one line across say nothing either.
+    enough = np.flatnonzero(
+        (np.isfinite(p).all(axis=2).sum(axis=1) >= FEWEST_POINTS) & has_area(tight_box(p))
+    )
     for start in range(0, len(enough), CHUNK):
         rows = enough[start : start + CHUNK]
         rotation[rows], whole[rows], residual[rows] = _fit(p[rows], known[rows])
@@ -170,7 +174,7 @@ def _first_guess(points: Floats, box: Floats) -> Floats:
     model = shape_space().mean * [1.0, -1.0, -1.0]
     side = np.maximum((box[:, 2:] - box[:, :2]).max(axis=1), 1e-6)
     guess = posit(points, model, 4.0 * side, (box[:, :2] + box[:, 2:]) / 2)
-    return np.where(np.isfinite(guess), guess, np.eye(3))
+    return np.where(not_rotations(guess)[:, None, None], np.eye(3), guess)
 
 
 def _weighted_mean(values: Floats, located: Flags) -> Floats:

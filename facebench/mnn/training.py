@@ -327,7 +327,7 @@ class _Run:
     def finish(self) -> Trained:
         target = self.folder / f"{self.recipe.name}.safetensors"
         if self.first:
-            save_weights(target, self.averaged.module, self.recipe.name)
+            save_weights(target, self.averaged.module, self.recipe.name, half=self.recipe.train.half)
         return Trained(target, self.validation)
 
 
@@ -372,7 +372,7 @@ def draw_curves(folder: Path) -> None:
             if log[part].any():
                 plots[0].plot(log["step"], log[part], label=part, linewidth=1)
         plots[0].set_yscale("log")
-        plots[0].legend(fontsize=7)
+        plots[0].legend(fontsize=7, loc="upper right")
     plots[0].set_title("parts of the loss", fontsize=9)
     titles = ("points, % of the face", "pose, degrees", "hidden points, AP %")
     for plot, key, title in zip(plots[1:], EPOCH_COLUMNS[2:], titles, strict=True):

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from facebench import __version__
 from facebench.errors import DataMissing, InvalidData, UsageError
@@ -99,7 +99,7 @@ def save_weights(path: Path, network: Network, name: str, half: bool = False) ->
         "architecture": network.architecture.model_dump_json(),
     }  # fmt: skip
     with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=header)
+        temporary.write_bytes(save(state, metadata=header))
 
 
 def load_weights(path: str | Path, expected: Architecture | None = None) -> Network:

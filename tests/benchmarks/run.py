@@ -21,6 +21,7 @@ import numpy as np
 from tests.benchmarks import releases
 from tests.benchmarks.measuring import Amount, Case, describe
 from tests.benchmarks.metric_cases import gather_cases, streaming_cases, table_cases
+from tests.benchmarks.model_cases import model_cases
 from tests.benchmarks.prepare_cases import memory_cases, prepare_cases
 from tests.benchmarks.render_cases import render_cases
 
@@ -171,6 +172,7 @@ CASES: dict[str, Callable[[], Iterator[Case | Amount]]] = {
 }
 if find_spec("torch"):
     CASES["loader"] = loader_cases
+    CASES["model"] = model_cases
 
 
 def main(names: list[str]) -> None:
