@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facebench.mnn.architecture import rotation_of
+from facebench.mnn.processes import sum_of_all, world
 
 __all__ = ["PARTS", "losses", "place_mean_face"]
 
@@ -80,4 +81,6 @@ def _surprise(heat: Tensor, points: Tensor, size: int) -> Tensor:
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    return (values * weight).sum() / weight.sum().clamp_min(1.0)
+    """Return a weighted mean over the batches of all processes, whose gradients are averaged afterwards."""
+    total = sum_of_all(weight.sum()) / world()
+    return (values * weight).sum() / total.clamp_min(1.0)

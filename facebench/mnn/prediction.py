@@ -32,6 +32,7 @@ from facebench.geometry import get_scheme
 from facebench.geometry.crops import MIRROR, cut, has_area, invert_transform, transform_points
 from facebench.mnn.architecture import Network, Residual, rotation_of
 from facebench.mnn.data import crop_to_face
+from facebench.mnn.refinement import Refiner, evidence_of
 
 __all__ = ["Answers", "Predictor", "predict_dataset", "predict_images", "read_boxes"]
 
@@ -70,10 +71,17 @@ class Predictor:
     ----------
     network : of :func:`~facebench.mnn.weights.load_weights`.
     mirror : ask about the mirrored face too, and take the mean of both answers.
+    refiner : corrects the points, from the network's heat maps.
     """
 
-    def __init__(self, network: Network, device: torch.device | None = None, mirror: bool = False) -> None:
-        self.architecture = network.architecture
+    def __init__(
+        self,
+        network: Network,
+        device: torch.device | None = None,
+        mirror: bool = False,
+        refiner: Refiner | None = None,
+    ) -> None:
+        self.architecture, self.refiner = network.architecture, refiner
         self.device, self.mirror = device or torch.device("cpu"), mirror
         self.network = folded(network).to(self.device, memory_format=torch.channels_last).eval()
         self.flip = list(get_scheme(self.architecture.scheme).flip)
@@ -108,6 +116,9 @@ class Predictor:
         parts: dict[str, Tensor] = {}
         if "points" in out:
             parts["points"] = out["points"]
+            if self.refiner:
+                refined = self.refiner.refine(evidence_of(out, self.architecture.size))
+                parts["points"] = torch.from_numpy(refined).to(out["points"])
         if "visibility" in out:
             parts["visibility"] = torch.sigmoid(out["visibility"])
         if "pose" in out:
@@ -302,6 +313,8 @@ class _Work:
         digest = hashlib.sha256(source.encode())
         for value in predictor.network.state_dict().values():
             digest.update(value.cpu().numpy().tobytes())
+        if predictor.refiner:
+            digest.update(predictor.refiner.digest().encode())
         digest.update(json.dumps([a.model_dump(), predictor.mirror, list(ids)]).encode())
         self.key = digest.hexdigest()
         self.part = target.with_name(f".{target.name}.predicted.npz")
