@@ -122,6 +122,8 @@ class Page:
         if head.startswith("{literalinclude}"):
             name = head.removeprefix("{literalinclude}").strip()
             source = (self.path.parent / name).resolve()
+            if not source.is_relative_to(HERE / "examples"):
+                return  # shown to be read, such as a file of facebench itself
             target = self.folder / source.relative_to(HERE / "examples")
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
