@@ -129,6 +129,8 @@ def _load(model: str, device: str | None, mirror: bool, refiner: str | None) -> 
     from facebench.mnn.weights import find_model, load_weights
 
     path, card = find_model(model)
+    if card:
+        note(f"{card.name}: {card.licence}")
     network = load_weights(path)
     trees = load_refiner(refiner, network.architecture) if refiner else None
     predictor = Predictor(network, pick_device(device), mirror, trees)

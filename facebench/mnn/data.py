@@ -162,9 +162,8 @@ def load_source(source: Source, seed: int, home: str | Path | None, say: Callabl
         known, marks = chosen.points68[rows], chosen.visibility68[rows]
         empty = ~np.isfinite(points).any(axis=(1, 2)) & (states == 0).all(axis=1)
         points[empty], states[empty] = known[empty], marks[empty]
-    rotation = dataset.rotation[rows] if source.pose else np.full((len(rows), 3, 3), np.nan)
     labels = label(
-        points, states, rotation, exact=source.exact,
+        points, states, dataset.rotation[rows], exact=source.exact,
         release_turn=source.release_turn, fit_turn=source.fit_turn,
     )  # fmt: skip
     usable = np.flatnonzero(has_area(labels.boxes))
@@ -182,13 +181,13 @@ def load_source(source: Source, seed: int, home: str | Path | None, say: Callabl
 
 def _fitted(points: Floats, rotation: Floats) -> Fitted:
     """Fit shapes to points, with released poses as a prior in the axes of the fit, where there are any."""
-    fitted = fit_shapes(points)
     # The axes are compared on faces that show as many points as any.
     count = np.isfinite(points).all(axis=2).sum(axis=1)
     whole = (count == count.max()) & np.isfinite(rotation).all(axis=(1, 2))
     if whole.sum() < FEWEST_TO_COMPARE:
-        return fitted
-    return fit_shapes(points, rotation @ frame_offset(rotation[whole], fitted.rotation[whole]))
+        return fit_shapes(points)
+    offset = frame_offset(rotation[whole], fit_shapes(points[whole]).rotation)
+    return fit_shapes(points, rotation @ offset)
 
 
 class TrainingFaces(Dataset):

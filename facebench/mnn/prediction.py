@@ -10,6 +10,7 @@ import csv
 import hashlib
 import json
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -277,7 +278,7 @@ def read_boxes(folder: Path, table: Path) -> tuple[list[Path], list[str], Floats
         ids.append(line.get("id") or Path(line["image"]).with_suffix("").as_posix())
         with suppress(TypeError, ValueError):
             boxes[number] = [float(line[name]) for name in BOX_COLUMNS[1:]]
-    double = sorted({one for one in ids if ids.count(one) > 1}) if len(set(ids)) < len(ids) else []
+    double = [one for one, times in Counter(ids).items() if times > 1]
     if double:
         msg = f"{table}: several faces with the id {name_some(double)}. Give each its own in a column 'id'."
         raise InvalidData(msg)

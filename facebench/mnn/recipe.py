@@ -36,7 +36,6 @@ class Source(Strict):
     ids : patterns of the ids of the faces to take, such as ``helen/trainset/*``; by default all.
     without : splits whose faces are left out, whatever ``split`` says: test faces.
     share : how often each face is seen in an epoch on average.
-    pose : take the released poses.
     exact : everything is known, as of rendered faces: nothing is completed by a fitted shape.
     release_turn, fit_turn : degrees about the axis through the ears by which the head axes of released poses,
         and those of poses fitted to the points, are turned into the ones that the network shall learn.
@@ -49,7 +48,6 @@ class Source(Strict):
     ids: tuple[str, ...] = ("*",)
     without: tuple[str, ...] = ()
     share: float = Field(default=1.0, gt=0, le=100)
-    pose: bool = True
     exact: bool = False
     release_turn: float = 0.0
     fit_turn: float = 0.0

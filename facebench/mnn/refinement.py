@@ -24,17 +24,14 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from facebench import __version__
 from facebench.errors import DataMissing, InvalidData, UsageError
 from facebench.formats import Progress, no_progress
-from facebench.formats.atomic import atomic_path
 from facebench.geometry import euler_to_rotation, rotation_to_euler
 from facebench.mnn.architecture import Architecture, Network, rotation_of
+from facebench.mnn.array_file import check_shapes, read_arrays, write_arrays
 from facebench.mnn.data import TrainingFaces
 from facebench.mnn.losses import place_mean_face
 from facebench.mnn.shape_space import unit_face
@@ -57,7 +54,7 @@ Whole = NDArray[np.int64]
 # Points of a plane as numbers x + iy: a similarity is then one factor.
 Plane = NDArray[np.complex128]
 
-FORMAT = "facebench-refiner"
+KIND = "refiner"
 SCHEME, POINTS = "ibug68", 68
 # A cell with less than this part of an even share says "not here", and nothing about how far.
 FLOOR = 1 / 200
@@ -524,12 +521,12 @@ def save_refiner(path: Path, refiner: Refiner, name: str) -> None:
     name : of the model whose heat maps it was trained with.
     """
     header = {
-        "format": FORMAT, "version": "1", "name": name, "facebench": __version__,
-        "scheme": SCHEME, "grid": str(refiner.grid), "cascade": refiner.config.model_dump_json(),
-    }  # fmt: skip
-    state = {key: np.ascontiguousarray(value) for key, value in refiner.arrays().items()}
-    with atomic_path(path) as temporary:
-        save_file(state, temporary, metadata=header)
+        "name": name,
+        "scheme": SCHEME,
+        "grid": str(refiner.grid),
+        "cascade": refiner.config.model_dump_json(),
+    }
+    write_arrays(path, KIND, refiner.arrays(), header)
 
 
 def load_refiner(path: str | Path, expected: Architecture | None = None) -> Refiner:
@@ -545,24 +542,10 @@ def load_refiner(path: str | Path, expected: Architecture | None = None) -> Refi
     InvalidData : not a whole safetensors file, not facebench's, or for another network; says what differs.
     """
     path = Path(path)
-    if not path.is_file():
-        msg = f"{path}: no such file of a refiner."
-        raise DataMissing(msg)
-    try:
-        with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
-            config, grid, wanted = _described(path, header)
-            _check_network(path, grid, expected)
-            parts = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-            found = {key: (part.get_dtype(), tuple(part.get_shape())) for key, part in parts.items()}
-            wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
-            if wrong:
-                msg = f"{path}: does not fit its own header: {', '.join(wrong[:5])}."
-                raise InvalidData(msg)
-            state = {key: file.get_tensor(key) for key in wanted}
-    except (SafetensorError, OSError) as error:
-        msg = f"{path}: not a whole safetensors file ({error}). Fetch or copy it again."
-        raise InvalidData(msg) from error
+    header, state = read_arrays(path, KIND)
+    config, grid, wanted = _described(path, header)
+    _check_network(path, grid, expected)
+    check_shapes(path, {key: (value.dtype.str[1:], value.shape) for key, value in state.items()}, wanted)
     feature = state["feature"]
     bad = [key for key in ("mean_face", "mean", "basis", "answer") if not np.isfinite(state[key]).all()]
     bad += ["threshold"] * bool(np.isnan(state["threshold"]).any())
@@ -577,9 +560,6 @@ def _described(
     path: Path, header: Mapping[str, str]
 ) -> tuple[Cascade, int, dict[str, tuple[str, tuple[int, ...]]]]:
     """Return what a header says: configuration, grid, and type and shape of each array that follows."""
-    if header.get("format") != FORMAT or header.get("version") != "1":
-        msg = f"{path}: not a refiner of facebench, version 1 (format {header.get('format')!r})."
-        raise InvalidData(msg)
     try:
         config = Cascade.model_validate(json.loads(header["cascade"]))
         scheme, grid = header["scheme"], int(header["grid"])
@@ -591,12 +571,12 @@ def _described(
         raise InvalidData(msg)
     levels, trees, amounts, ends = config.levels, config.trees, config.components, 2**config.depth
     return config, grid, {
-        "mean_face": ("F32", (POINTS, 3)),
-        "mean": ("F32", (levels, 2 * POINTS)),
-        "basis": ("F32", (levels, amounts, 2 * POINTS)),
-        "feature": ("I16", (levels, trees, ends - 1)),
-        "threshold": ("F32", (levels, trees, ends - 1)),
-        "answer": ("F32", (levels, trees, ends, amounts)),
+        "mean_face": ("f4", (POINTS, 3)),
+        "mean": ("f4", (levels, 2 * POINTS)),
+        "basis": ("f4", (levels, amounts, 2 * POINTS)),
+        "feature": ("i2", (levels, trees, ends - 1)),
+        "threshold": ("f4", (levels, trees, ends - 1)),
+        "answer": ("f4", (levels, trees, ends, amounts)),
     }  # fmt: skip
 
 

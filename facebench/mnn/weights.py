@@ -8,18 +8,15 @@ from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
-from facebench import __version__
-from facebench.errors import DataMissing, InvalidData, UsageError
-from facebench.formats.atomic import atomic_path
+from facebench.errors import InvalidData, UsageError
 from facebench.geometry import get_scheme
 from facebench.mnn.architecture import Architecture, Network
+from facebench.mnn.array_file import check_shapes, read_arrays, write_arrays
 
 __all__ = ["Card", "find_model", "load_weights", "model_card", "save_weights", "shipped_models"]
 
-FORMAT = "facebench-weights"
+KIND = "weights"
 SUFFIX = ".safetensors"
 
 
@@ -90,16 +87,11 @@ def save_weights(path: Path, network: Network, name: str, half: bool = False) ->
     half : keep floating-point numbers in 16 bits.
     """
     state = {
-        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().contiguous()
+        key: (value.half() if half and value.is_floating_point() else value).detach().cpu().numpy()
         for key, value in network.state_dict().items()
         if not key.endswith("num_batches_tracked")
     }
-    header = {
-        "format": FORMAT, "version": "1", "name": name, "facebench": __version__,
-        "architecture": network.architecture.model_dump_json(),
-    }  # fmt: skip
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save(state, metadata=header))
+    write_arrays(path, KIND, state, {"name": name, "architecture": network.architecture.model_dump_json()})
 
 
 def load_weights(path: str | Path, expected: Architecture | None = None) -> Network:
@@ -115,19 +107,7 @@ def load_weights(path: str | Path, expected: Architecture | None = None) -> Netw
     InvalidData : not a whole safetensors file, not facebench's, or of another shape; says what differs.
     """
     path = Path(path)
-    if not path.is_file():
-        msg = f"{path}: no such file of weights."
-        raise DataMissing(msg)
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError) as error:
-        msg = f"{path}: not a whole safetensors file ({error}). Fetch or copy it again."
-        raise InvalidData(msg) from error
-    if header.get("format") != FORMAT or header.get("version") != "1":
-        msg = f"{path}: not weights of facebench, version 1 (format {header.get('format')!r})."
-        raise InvalidData(msg)
+    header, state = read_arrays(path, KIND)
     try:
         architecture = Architecture.model_validate(json.loads(header["architecture"]))
         get_scheme(architecture.scheme)
@@ -143,14 +123,11 @@ def load_weights(path: str | Path, expected: Architecture | None = None) -> Netw
         msg = f"{path}: of another shape than expected: {', '.join(differ)}."
         raise InvalidData(msg)
     network = Network(architecture)
-    wanted = {key: value.shape for key, value in network.state_dict().items() if "num_batches" not in key}
-    found = {key: value.shape for key, value in state.items()}
-    if wanted != found:
-        wrong = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
-        msg = f"{path}: does not fit its own header: {', '.join(wrong[:5])}."
-        raise InvalidData(msg)
+    own = {key: value for key, value in network.state_dict().items() if "num_batches" not in key}
+    check_shapes(
+        path, {key: value.shape for key, value in state.items()}, {key: tuple(own[key].shape) for key in own}
+    )
     with torch.no_grad():
-        for key, value in network.state_dict().items():
-            if key in state:
-                value.copy_(state[key])
+        for key, value in own.items():
+            value.copy_(torch.from_numpy(state[key]))
     return network.eval()

@@ -386,14 +386,6 @@ def test_faces_are_held_back_by_seed(rendered, rendered_path):
     assert 3 < len(ids(first.watch)) < 17
 
 
-def test_poses_may_be_left_out(rendered, rendered_path):
-    part = load(rendered_path, exact=False, pose=False)
-    states = np.zeros((24, 68), np.uint8)
-    fitted = label(part.learn[2].points, states, np.full((24, 3, 3), np.nan))
-    np.testing.assert_allclose(part.learn[2].rotation, fitted.rotation)
-    assert np.isnan(load(rendered_path, pose=False).learn[2].rotation).all()
-
-
 def test_a_face_takes_the_first_set_that_has_something_of_it(rendered_path, monkeypatch):
     dataset = open_dataset(rendered_path)
     truth = dataset.annotation("truth")

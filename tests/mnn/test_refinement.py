@@ -551,12 +551,12 @@ WHOLE = SMALL.model_dump_json()
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        (lambda p, r: p.unlink(), DataMissing, "no such file of a refiner"),
+        (lambda p, r: p.unlink(), DataMissing, "no such refiner file"),
         (lambda p, r: p.write_bytes(p.read_bytes()[:-100]), InvalidData, "not a whole safetensors file"),
         (lambda p, r: p.write_bytes(b""), InvalidData, "not a whole safetensors file"),
         (lambda p, r: p.write_text("x" * 50), InvalidData, "not a whole safetensors file"),
-        (described(format="facebench-weights"), InvalidData, "not a refiner .*'facebench-weights'"),
-        (described(version="2"), InvalidData, "not a refiner of facebench, version 1"),
+        (described(format="facebench-weights"), InvalidData, "not a refiner file .*'facebench-weights'"),
+        (described(version="2"), InvalidData, "not a refiner file of facebench, version 1"),
         (described(cascade="{"), InvalidData, "its header does not describe a refiner"),
         (described(cascade=WHOLE.replace("15", "-1")), InvalidData, "header does not describe a refiner"),
         (described(cascade="[]"), InvalidData, "its header does not describe a refiner"),
@@ -590,7 +590,7 @@ def test_files_of_weights_are_no_refiners(tiny, tmp_path):
 
     path = tmp_path / "w.safetensors"
     save_weights(path, tiny(), "tiny")
-    with pytest.raises(InvalidData, match="not a refiner of facebench"):
+    with pytest.raises(InvalidData, match="not a refiner file of facebench"):
         load_refiner(path)
     assert load_weights(path)
 

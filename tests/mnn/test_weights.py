@@ -125,9 +125,9 @@ def test_a_file_of_something_else(saved):
 @pytest.mark.parametrize(
     ("header", "match"),
     [
-        (None, r"not weights of facebench, version 1 \(format None\)"),
-        ({"format": "pt"}, r"not weights of facebench, version 1 \(format 'pt'\)"),
-        ({"version": "2"}, "not weights of facebench, version 1"),
+        (None, r"not a weights file of facebench, version 1 \(format None\)"),
+        ({"format": "pt"}, r"not a weights file of facebench, version 1 \(format 'pt'\)"),
+        ({"version": "2"}, "not a weights file of facebench, version 1"),
         ({"architecture": "{"}, "header does not describe a network"),
         ({"architecture": "null"}, "header does not describe a network"),
         ({"architecture": '{"size": "big"}'}, "header does not describe a network"),
