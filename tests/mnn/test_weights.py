@@ -103,7 +103,7 @@ def test_the_expected_shape_may_differ_in_size_only(network, saved):
 
 def test_a_file_that_is_not_there(tmp_path):
     for path in (tmp_path / "none.safetensors", tmp_path):
-        with pytest.raises(DataMissing, match=rf"{path.name}: no such file") as caught:
+        with pytest.raises(DataMissing, match=rf"{path.name}: no such weights file") as caught:
             load_weights(path)
         assert caught.value.exit_code == 3
 
