@@ -283,7 +283,7 @@ def test_weights_to_start_from_are_taken(tiny, tiny_recipe, tmp_path):
 def test_weights_to_start_from_must_be_there_and_fit(tiny, tiny_recipe, tmp_path):
     begin = tmp_path / "begin.safetensors"
     how = tiny_recipe(train={"start": str(begin)})
-    with pytest.raises(DataMissing, match=r"begin\.safetensors: no such file"):
+    with pytest.raises(DataMissing, match=r"begin\.safetensors: no such weights file"):
         train(how, tmp_path / "run", device=CPU)
     save_weights(begin, tiny(decoder=16), "begin")
     with pytest.raises(InvalidData, match=r"begin\.safetensors: .*decoder 16 instead of 8"):
