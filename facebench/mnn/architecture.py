@@ -148,11 +148,13 @@ class Network(nn.Module):
         bottleneck = x.mean(dim=(2, 3))
         out: dict[str, Tensor] = {}
         if "landmarks" in a.tasks:
-            out["placement"] = self.place(bottleneck)
+            out["placement"] = _precisely(self.place, bottleneck)
         if self.decodes:
             y = self._decode(features)
         if "pose" in a.tasks:
-            out["pose"] = self.turn(bottleneck if a.pose_at == "bottleneck" else y.mean(dim=(2, 3)))
+            out["pose"] = _precisely(
+                self.turn, bottleneck if a.pose_at == "bottleneck" else y.mean(dim=(2, 3))
+            )
         if "landmarks" in a.tasks or "visibility" in a.tasks:
             heat = self.heat(y)
             share = torch.softmax(heat.float().flatten(2), dim=2)
@@ -182,6 +184,16 @@ def _head(features: int, outputs: int) -> nn.Sequential:
         last.bias.zero_()
         last.bias[0] = last.bias[4] = 1.0
     return nn.Sequential(nn.Linear(features, features), nn.ReLU(), last)
+
+
+def _precisely(head: nn.Module, features: Tensor) -> Tensor:
+    answer: Tensor
+    if features.dtype.itemsize > 2:
+        answer = head(features)
+    else:  # the 16 bits of autocast, in which a rotation is known to 0.2 degrees only
+        with torch.autocast(features.device.type, enabled=False):
+            answer = head(features.float())
+    return answer
 
 
 def _expected_place(share: Tensor, grid: tuple[int, ...], size: int) -> Tensor:

@@ -6,15 +6,21 @@ All randomness comes from a generator that is passed in, so that a face of an ep
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 __all__ = ["Augmentation", "cover", "random_similarity", "recolour"]
 
 Floats = NDArray[np.float64]
 Picture = NDArray[np.uint8]
+
+# What a recipe may ask for.
+Share = Annotated[float, Field(ge=0, le=1)]
+Degrees = Annotated[float, Field(ge=0, le=90)]
 
 
 @dataclass(frozen=True)
@@ -31,12 +37,12 @@ class Augmentation:
     colour : 0 leaves colours alone, 1 changes them as far as photographs differ.
     """
 
-    roll: float = 15.0
-    scale: float = 0.1
-    shift: float = 0.03
-    flip: float = 0.5
-    cover: float = 0.3
-    colour: float = 1.0
+    roll: Degrees = 15.0
+    scale: Share = 0.1
+    shift: Share = 0.03
+    flip: Share = 0.5
+    cover: Share = 0.3
+    colour: Share = 1.0
 
 
 def random_similarity(rng: np.random.Generator, size: int, how: Augmentation) -> tuple[Floats, Floats]:

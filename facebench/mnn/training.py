@@ -397,10 +397,11 @@ def _quiet_worker(_number: int) -> None:
 
 
 def _cut_log(path: Path, step: int) -> None:
+    """Keep what was logged up to a step; a last line that a failing machine tore off goes too."""
     if not path.exists():
         return
     with path.open(newline="", encoding="utf-8") as file:
-        lines = file.read().splitlines(keepends=True)
+        lines = [line for line in file.read().splitlines(keepends=True) if line.endswith("\n")]
     if not lines:  # killed before its first line
         path.unlink()
         return

@@ -206,6 +206,15 @@ def test_rotations_are_exact_in_16_bits_too():
         torch.testing.assert_close(rotation_of(six), rotation, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("where", ["bottleneck", "decoder"])
+def test_poses_leave_the_network_in_32_bits_even_where_the_rest_has_16(where):
+    network = Network(Architecture(size=32, widths=(4, 8, 8), decoder=8, pose_at=where)).eval()
+    with torch.autocast("cpu", torch.bfloat16), torch.no_grad():
+        out = network(torch.rand(2, 3, 32, 32))
+    assert out["heatmaps"].dtype == torch.bfloat16
+    assert out["pose"].dtype == out["placement"].dtype == torch.float32
+
+
 @pytest.mark.parametrize("name", sorted(MODELS))
 def test_the_named_shapes_are_shapes(name):
     a = Architecture(**MODELS[name])

@@ -197,6 +197,14 @@ def test_a_log_that_was_only_begun_is_no_trouble(finished, tiny_recipe, tmp_path
     same_outcome(finished[0], tmp_path)
 
 
+def test_a_line_of_the_log_that_was_torn_off_is_logged_again(finished, tiny_recipe, tmp_path, per_epoch):
+    interrupted(tiny_recipe(train={"checkpoint": OFTEN}), tmp_path, 2)
+    with (tmp_path / "log.csv").open("a", encoding="utf-8") as file:
+        file.write("3")  # what is left of "3,0,..." when the power fails
+    train(tiny_recipe(train={"checkpoint": OFTEN}), tmp_path, device=CPU)
+    assert steps(tmp_path) == list(range(1, 2 * per_epoch + 1))
+
+
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_run_stopped_while_it_measures_an_epoch_measures_it_again(
     tiny_recipe, tmp_path, monkeypatch, epoch
