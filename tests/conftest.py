@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.browser import Browser, find_browser
+
 # A shared machine may stall any example; how fast a call is, is measured in tests/benchmarks.
 settings.register_profile("facebench", deadline=None)
 settings.load_profile("facebench")
@@ -22,6 +24,12 @@ def real_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"FACEBENCH_TEST_DATA={folder} is not a folder")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    """A headless Chromium; tests that need it skip where there is none."""
+    return find_browser(tmp_path_factory.mktemp("browser"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,16 +1,21 @@
 """Measure a model on faces that it has not seen, and print the table of its card.
 
-    python docs/models/measure.py MODEL AFLW2000.h5 AFLW-CROPS.h5 300W-CROPS.h5 FOLDER
+    python docs/models/measure.py MODEL AFLW2000.h5 AFLW-CROPS.h5 300W-CROPS.h5 FOLDER [--crops CROPS.zip]
 
 The three files are prepared from AFLW2000-3D (with the reannotated points), and by ``facebench prepare
 custom`` from the crops that the model was trained on; only their test faces are looked at.  Predictions are
-left in FOLDER.
+left in FOLDER.  CROPS.zip is what 300W-CROPS.h5 was prepared from, and knows where each crop was cut: with
+it, FOLDER/300w.h5 has the predictions for Helen's test faces in pixels of the images of 300W.  All other
+words are given to ``facebench predict``.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +23,12 @@ import numpy as np
 import facebench
 from facebench.formats import Predictions, PreparedDataset, read_predictions
 from facebench.geometry import VISIBILITY
+from facebench.geometry.crops import invert_transform, transform_points
 from facebench.metrics import average_precision, recall_at_precision
 
 RESAMPLES = 1000
 HELEN_TEST = "helen/testset/"
+STEPS = 2.0**8  # of a pixel, as predictions are rounded to
 
 
 def interval(values: np.ndarray, statistic=np.mean, resamples: int = RESAMPLES) -> str:
@@ -71,6 +78,33 @@ def corners_of_helen(given: Predictions, dataset: PreparedDataset) -> None:
     print(f"| Helen test of 300W, NME corners | {len(errors)} | {interval(errors)} |")
 
 
+def in_pixels_of_300w(given: Predictions, archive: str, target: Path) -> None:
+    """Write the predictions for Helen's test faces as of the images that the crops were cut from.
+
+    A crop is moved and scaled, not turned, so rotations stay what they are.
+    """
+    with zipfile.ZipFile(archive) as crops:
+        cuts = np.load(io.BytesIO(crops.read("annotations.npz")), allow_pickle=False)
+        to_crop = dict(zip(cuts["name"].tolist(), cuts["image_to_crop"], strict=True))
+    test = [place for place, one in enumerate(given.ids) if one.startswith(HELEN_TEST)]
+    ids = [given.ids[place] for place in test]
+    maps = np.array([to_crop[one] for one in ids])
+    assert np.all(maps[:, 0, 0] == maps[:, 1, 1])
+    assert not maps[:, [0, 1], [1, 0]].any()
+    facebench.write_predictions(
+        target,
+        dataset="300w",
+        method=given.method,
+        ids=ids,
+        scheme="ibug68",
+        landmarks=np.round(transform_points(given.landmarks[test], invert_transform(maps)) * STEPS) / STEPS,
+        visibility=given.visibility[test],
+        rotation=given.rotation[test],
+        box=given.box,
+        training_data=given.training_data,
+    )
+
+
 def visibility_of_merl_rav(given: Predictions, dataset: PreparedDataset) -> None:
     rows = dataset.rows(list(given.ids))
     marks = dataset.annotation("ibug68").visibility[rows]
@@ -99,17 +133,29 @@ def visibility_of_merl_rav(given: Predictions, dataset: PreparedDataset) -> None
     print(f"| MERL-RAV test, NME box-sqrt of located points | {len(rows)} | {interval(errors)} |")
 
 
-def main(model: str, aflw2000: str, aflw: str, w300: str, folder: str, *more: str) -> None:
-    out = Path(folder)
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in ("model", "aflw2000", "aflw", "w300"):
+        parser.add_argument(name)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--crops")
+    asked, more = parser.parse_known_args()
+    out = asked.folder
     out.mkdir(parents=True, exist_ok=True)
     print("| what | faces | value, 95 % interval |\n|:--|--:|--:|")
-    predict(model, "aflw2000", aflw2000, out / "aflw2000.h5", *more)
-    scores_of_aflw2000(out / "aflw2000.h5", aflw2000)
-    given = predict(model, "custom", w300, out / "300w-crops.h5", *more)
-    corners_of_helen(given, facebench.open_dataset(w300))
-    given = predict(model, "custom", aflw, out / "aflw-crops.h5", "--split", "merl-rav-test", *more)
-    visibility_of_merl_rav(given, facebench.open_dataset(aflw))
+    predict(asked.model, "aflw2000", asked.aflw2000, out / "aflw2000.h5", *more)
+    scores_of_aflw2000(out / "aflw2000.h5", asked.aflw2000)
+    given = predict(asked.model, "custom", asked.w300, out / "300w-crops.h5", *more)
+    corners_of_helen(given, facebench.open_dataset(asked.w300))
+    if asked.crops:
+        in_pixels_of_300w(given, asked.crops, out / "300w.h5")
+    given = predict(
+        asked.model, "custom", asked.aflw, out / "aflw-crops.h5", "--split", "merl-rav-test", *more
+    )
+    visibility_of_merl_rav(given, facebench.open_dataset(asked.aflw))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

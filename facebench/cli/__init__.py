@@ -37,7 +37,7 @@ for command in (
     *(data.datasets, data.info, data.prepare, data.verify),
     *(inspect.view, inspect.export),
     *(models.train, models.predict, scores.check, scores.score),
-    *(compare.compare, compare.explain, report.report),
+    *(compare.compare, compare.explain, report.report, report.plot),
     *(boards.leaderboard, demo.demo),
 ):
     facebench.add_command(command)

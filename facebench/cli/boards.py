@@ -1,4 +1,4 @@
-"""Commands about leaderboards: ``leaderboard add``, ``build``, ``check``."""
+"""Commands about leaderboards: ``leaderboard add``, ``build``, ``check``, ``table``, ``site``."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def leaderboard() -> None:
 @click.option(
     "--reproduced-by", metavar="COMMAND", help="Command that makes the predictions: status 'reproduced'."
 )
+@click.option("--because", help="Why a number changes that was there before; kept on the errata page.")
 @click.option("protocols", "--protocol", multiple=True, help="By default all that apply.")
 @missing_option
 @dir_option
@@ -52,6 +53,7 @@ def add(
     training_data: str | None,
     source: str | None,
     reproduced_by: str | None,
+    because: str | None,
     protocols: tuple[str, ...],
     missing: Literal["error", "exclude", "fail"],
     folder: Path,
@@ -102,7 +104,7 @@ def add(
         wrong = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         msg = f"{predictions}: not added to a leaderboard: {wrong}."
         raise UsageError(msg) from error
-    path = add_result(folder, entry)
+    path = add_result(folder, entry, because)
     add_errors(folder, path, measured)
     click.echo(f"{path}  ({', '.join(names)})")
     note("Run 'facebench leaderboard build' to renew the pages.")
@@ -124,16 +126,63 @@ def build(folder: Path) -> None:
 @dir_option
 @json_option
 def check(folder: Path, as_json: bool) -> None:
-    """Fail when an entry is not valid, or a page differs from its entries."""
-    from facebench.leaderboard import check_pages
+    """Fail when an entry is not valid, or a page differs from its entries.
+
+    Also warns of published numbers that contradict each other, such as an MAE that is not the mean of its
+    axes. A warning fails nothing: the claim's notes say what is known about it.
+    """
+    from facebench.leaderboard import build_boards, check_pages, lint_entries
 
     stale = check_pages(folder)
+    warnings = [text for board in build_boards(folder) for text in lint_entries(board.entries)]
     if as_json:
-        print_json({"ok": not stale, "stale": stale})
-    for text in stale if not as_json else ():
-        click.echo(text)
+        print_json({"ok": not stale, "stale": stale, "warnings": warnings})
+    else:
+        for text in stale:
+            click.echo(text)
+        for text in warnings:
+            note(f"warning: {text}")
     if stale:
         note("Run 'facebench leaderboard build' and commit the pages.")
         raise click.exceptions.Exit(1)
     if not as_json:
         click.echo("entries valid, pages current")
+
+
+@leaderboard.command()
+@click.argument("protocol")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["markdown", "csv", "json", "latex"]),
+    default="markdown",
+    show_default=True,
+)
+@dir_option
+def table(protocol: str, kind: str, folder: Path) -> None:
+    """Print the table of one protocol, for a program or a paper."""
+    from facebench.errors import DataMissing
+    from facebench.leaderboard import EXPORTS, build_boards
+    from facebench.protocols import get_protocol
+
+    name = get_protocol(protocol).name
+    tables = {one.protocol.name: one for board in build_boards(folder) for one in board.tables}
+    if name not in tables:
+        msg = f"{folder}: no entry of dataset '{get_protocol(name).dataset}'. Add one with 'leaderboard add'."
+        raise DataMissing(msg)
+    click.echo(EXPORTS[kind](tables[name]), nl=False)
+
+
+@leaderboard.command()
+@click.argument("target", type=click.Path(file_okay=False, path_type=Path))
+@dir_option
+def site(target: Path, folder: Path) -> None:
+    """Write the leaderboards as a static site: sortable tables, curves, a page for each method.
+
+    TARGET is a new or empty folder, or an earlier site, which is replaced. The pages need nothing outside
+    themselves: open TARGET/index.html, or put the folder on any web server.
+    """
+    from facebench.leaderboard.site import write_site
+
+    count = write_site(folder, target)
+    click.echo(f"{target / 'index.html'}  ({count} files)")

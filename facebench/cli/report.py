@@ -1,12 +1,14 @@
-"""The command ``report``: everything about predictions files on one HTML page."""
+"""Commands that draw results: ``report``, one HTML page, and ``plot``, its figures as files."""
 
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from facebench.cli.behind import behind_option, read_behind
 from facebench.cli.console import home_option, json_option, note, print_json
 from facebench.cli.scores import (
     data_option,
@@ -20,8 +22,9 @@ from facebench.cli.scores import (
 
 if TYPE_CHECKING:
     from facebench.formats import Predictions, PreparedDataset
+    from facebench.report import Report
 
-__all__ = ["report"]
+__all__ = ["plot", "report"]
 
 
 @click.command()
@@ -30,6 +33,7 @@ __all__ = ["report"]
 @protocol_option
 @missing_option
 @mapping_option
+@behind_option
 @click.option(
     "--faces",
     type=click.IntRange(1, 200),
@@ -53,6 +57,7 @@ def report(
     protocols: tuple[str, ...],
     missing: Literal["error", "exclude", "fail"],
     mapping: Literal["exact", "approximate"],
+    behind: tuple[str, ...],
     faces: int,
     seed: int,
     no_images: bool,
@@ -66,16 +71,10 @@ def report(
     Several predictions files share the curves, and are compared with the first. The page needs nothing
     outside itself, and the same inputs give the same bytes.
     """
-    from facebench.formats import read_predictions
-    from facebench.report.page import Report, write_report
+    from facebench.report import write_report
 
-    read = [read_predictions(path) for path in predictions]
-    dataset = open_for(read[0].dataset, data, home)
-    names = list(dict.fromkeys(protocols)) or _applying(predictions, read, dataset)
-    made = Report(
-        predictions=read,
-        dataset=dataset,
-        protocols=names,
+    made = replace(
+        _read(predictions, data, home, protocols, behind),
         missing=missing,
         mapping=mapping,
         resamples=resamples,
@@ -85,10 +84,75 @@ def report(
         command=_command(context),
     )
     write_report(output, made, lambda name: note(f"{name} ..."))
+    names, methods = made.protocols, [one.method for one in made.predictions]
     if as_json:
-        print_json({"path": output, "protocols": names, "methods": [one.method for one in read]})
+        print_json({"path": output, "protocols": names, "methods": methods})
     else:
         click.echo(f"{output}  ({', '.join(names)})")
+
+
+@click.command()
+@click.argument("predictions", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(),
+    default="figures",
+    show_default=True,
+    help="Folder that the files go to; those of the same names are replaced.",
+)
+@click.option("kind", "--format", type=click.Choice(["svg", "png"]), default="svg", show_default=True)
+@protocol_option
+@missing_option
+@mapping_option
+@behind_option
+@data_option
+@home_option
+@json_option
+def plot(
+    predictions: tuple[str, ...],
+    output: str,
+    kind: str,
+    protocols: tuple[str, ...],
+    missing: Literal["error", "exclude", "fail"],
+    mapping: Literal["exact", "approximate"],
+    behind: tuple[str, ...],
+    data: str | None,
+    home: str | None,
+    as_json: bool,
+) -> None:
+    """Write each figure of the report as a file of its own, on white and with its legend.
+
+    The same inputs give the same bytes.
+    """
+    from facebench.report import write_figures
+
+    made = replace(
+        _read(predictions, data, home, protocols, behind), missing=missing, mapping=mapping, resamples=0
+    )
+    paths = [str(path) for path in write_figures(output, made, kind, lambda name: note(f"{name} ..."))]
+    if as_json:
+        print_json({"files": paths})
+    else:
+        click.echo("\n".join(paths))
+
+
+def _read(
+    paths: tuple[str, ...],
+    data: str | None,
+    home: str | None,
+    protocols: tuple[str, ...],
+    behind: tuple[str, ...],
+) -> Report:
+    """Read the files of a report."""
+    from facebench.formats import read_predictions
+    from facebench.report import Report
+
+    read = [read_predictions(path) for path in paths]
+    dataset = open_for(read[0].dataset, data, home)
+    names = list(dict.fromkeys(protocols)) or _applying(paths, read, dataset)
+    curves = read_behind(behind, dataset.name, names, [one.method for one in read])
+    return Report(read, dataset, names, behind=curves)
 
 
 def _applying(paths: tuple[str, ...], read: list[Predictions], dataset: PreparedDataset) -> list[str]:

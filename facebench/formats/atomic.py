@@ -46,17 +46,19 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: Path) -> Iterator[Path]:
+def atomic_folder(target: Path, marker: str | None = None) -> Iterator[Path]:
     """Yield a temporary folder beside ``target``; rename it into place when the block succeeds.
 
-    As :func:`atomic_path`, but nothing is replaced: ``target`` must be absent or an empty folder.
+    As :func:`atomic_path`, but what somebody made is never replaced: ``target`` must be absent, an empty
+    folder, or one that holds the file ``marker``, by which the writer knows its own.
 
     Raises
     ------
-    UsageError : there is something already.
+    UsageError : there is something else already.
     FacebenchError : the operating system refuses; says which folder.
     """
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    own = marker is not None and (target / marker).is_file()
+    if target.exists() and not own and (not target.is_dir() or any(target.iterdir())):
         msg = f"{target}: is there already and not an empty folder. Remove it, or choose another place."
         raise UsageError(msg)
     temporary = _temporary_beside(target)
@@ -64,9 +66,15 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         _sweep(target)
         temporary.mkdir()
         yield temporary
-        if target.exists():
-            target.rmdir()
-        temporary.replace(target)
+        if own:
+            gone = temporary.with_name(f".{target.name}.{_host()}-old-{os.getpid()}.part")
+            target.replace(gone)
+            temporary.replace(target)
+            shutil.rmtree(gone, ignore_errors=True)
+        else:
+            if target.exists():
+                target.rmdir()
+            temporary.replace(target)
     except OSError as error:
         raise _not_written(target, error) from error
     finally:

@@ -5,6 +5,7 @@ An entry lies at ``entries/<dataset>/<slug of the method>.json``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -16,10 +17,22 @@ from facebench.errors import FacebenchError, Faults, UsageError
 from facebench.formats import write_text
 from facebench.protocols import Result, get_protocol
 
-__all__ = ["Entry", "Reported", "Scored", "Value", "add_result", "load_entries", "slug"]
+__all__ = [
+    "Entry",
+    "Reported",
+    "Scored",
+    "Superseded",
+    "Value",
+    "add_result",
+    "entry_path",
+    "load_entries",
+    "slug",
+]
 
 # Digits kept of a computed number: far beyond what is shown, and the same on every machine.
 DECIMALS = 6
+# Characters of a file name that are kept of a method's.
+LONGEST = 120
 
 
 class Strict(BaseModel):
@@ -34,6 +47,22 @@ class Value(Strict):
     value: float
 
 
+class Superseded(Strict):
+    """A headline that once stood in a row, kept when another took its place: the errata page shows it.
+
+    Attributes
+    ----------
+    because : why it changed, in a sentence.
+    signature : of a computed number; says by which version of what.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    signature: str | None = None
+    because: Annotated[str, Field(min_length=1)]
+
+
 class Reported(Strict):
     """Numbers that somebody published.
 
@@ -44,6 +73,7 @@ class Reported(Strict):
     apart : why they cannot be compared with the others of the protocol; they are then shown apart.
     ranked : whether the row takes part in the ranking; false for a reference that is not a method.
     notes : what a reader must know, shown as footnotes.
+    superseded : headlines that stood here before, latest first.
     """
 
     status: Literal["reported"]
@@ -54,6 +84,7 @@ class Reported(Strict):
     apart: str | None = None
     ranked: bool = True
     notes: list[str] = Field(default_factory=list)
+    superseded: list[Superseded] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _known(self) -> Reported:
@@ -77,6 +108,7 @@ class Scored(Strict):
     status : ``rescored`` from a predictions file, or ``reproduced`` by a model that anyone can run.
     command : for a reproduced result, what makes its predictions.
     result : the scores with intervals, signature and hashes of the inputs.
+    superseded : headlines that stood here before, latest first.
     """
 
     status: Literal["rescored", "reproduced"]
@@ -85,6 +117,7 @@ class Scored(Strict):
     source: str | None = None
     command: str | None = None
     notes: list[str] = Field(default_factory=list)
+    superseded: list[Superseded] = Field(default_factory=list)
 
     @property
     def protocol(self) -> str:
@@ -114,7 +147,10 @@ class Entry(Strict):
 
 def slug(method: str) -> str:
     """Return the file name of a method's entry: lower case, words joined by hyphens."""
-    return re.sub(r"[^a-z0-9]+", "-", method.lower().replace("+", " plus ")).strip("-") or "unnamed"
+    name = re.sub(r"[^a-z0-9]+", "-", method.lower().replace("+", " plus ")).strip("-") or "unnamed"
+    if len(name) > LONGEST:  # file systems end names at 255 bytes
+        name = f"{name[:LONGEST]}-{hashlib.sha256(method.encode()).hexdigest()[:8]}"
+    return name
 
 
 def load_entries(folder: Path, dataset: str) -> list[Entry]:
@@ -146,23 +182,40 @@ def load_entries(folder: Path, dataset: str) -> list[Entry]:
     return entries
 
 
-def add_result(folder: Path, entry: Entry) -> Path:
+def entry_path(folder: Path, entry: Entry) -> Path:
+    """Return where the entry lies below a folder of leaderboards."""
+    return folder / "entries" / entry.dataset / f"{slug(entry.method)}.json"
+
+
+def add_result(folder: Path, entry: Entry, because: str | None = None) -> Path:
     """Add the results of an entry to the file of its method.
 
     A computed result replaces an earlier one of the same protocol and status; everything else that the file
-    holds is kept, and facts that the new entry leaves out (year, paper, url) stay.
+    holds is kept, and facts that the new entry leaves out (year, paper, url) stay.  A headline that changes
+    is kept as superseded.
+
+    Parameters
+    ----------
+    because : why a headline changes; needed where the predictions are the same as before, so that the way
+        of computing it must have changed.
 
     Returns
     -------
     the path of the file.
+
+    Raises
+    ------
+    UsageError : a headline changes, and nothing says why.
     """
-    path = folder / "entries" / entry.dataset / f"{slug(entry.method)}.json"
+    path = entry_path(folder, entry)
     if path.exists():
         old = next(one for one in load_entries(folder, entry.dataset) if slug(one.method) == path.stem)
-        replaced = {(one.protocol, one.status) for one in entry.results if one.status != "reported"}
+        before = [one for one in old.results if isinstance(one, Scored)]
+        added = [_replacing(before, one, because) for one in entry.results]
+        replaced = {(one.protocol, one.status) for one in added if isinstance(one, Scored)}
         kept = [one for one in old.results if (one.protocol, one.status) not in replaced]
         facts = {name: getattr(entry, name) or getattr(old, name) for name in ("year", "paper", "url")}
-        entry = entry.model_copy(update={"method": old.method, "results": kept + entry.results, **facts})
+        entry = entry.model_copy(update={"method": old.method, "results": kept + added, **facts})
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -172,9 +225,40 @@ def add_result(folder: Path, entry: Entry) -> Path:
     return path
 
 
+def _replacing(before: list[Scored], new: Reported | Scored, because: str | None) -> Reported | Scored:
+    """Return a result that remembers the headline of the one that it replaces, where that was another."""
+    places = [(one.protocol, one.status) for one in before]
+    if (new.protocol, new.status) not in places or isinstance(new, Reported):
+        return new
+    old = before[places.index((new.protocol, new.status))]
+    was, now = old.result.headline, new.result.headline
+    kept = old.superseded
+    if _rounded(was.value) != _rounded(now.value):
+        same = old.result.inputs.get("predictions") == new.result.inputs.get("predictions")
+        if same and not because:
+            msg = (
+                f"{new.protocol}: the same predictions of '{new.result.method}' scored {_shown(was.value)}, "
+                f"and now score {_shown(now.value)}. Say why with --because; the old value stays on the "
+                "errata page."
+            )
+            raise UsageError(msg)
+        reason = because or "Other predictions of the same method."
+        signature = old.result.signature
+        gone = Superseded(value=was.value, low=was.low, high=was.high, signature=signature, because=reason)
+        kept = [gone, *kept]
+    return new.model_copy(update={"superseded": kept})
+
+
+def _shown(value: float | None) -> str:
+    return "∞" if value is None else f"{value:.3f}"
+
+
 def render_entry(entry: Entry) -> str:
     """Return the text of an entry's file: sorted by nothing, indented, with rounded numbers."""
     values = entry.model_dump(mode="json", exclude_none=True)
+    for result in values["results"]:
+        if not result["superseded"]:
+            del result["superseded"]
     return json.dumps(_rounded(values), indent=1, ensure_ascii=False) + "\n"
 
 

@@ -1,26 +1,116 @@
-"""Figures of results, drawn the same on every machine."""
+"""Figures as files: comparisons, and the plots of a report; the same bytes on every machine."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+import re
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facebench.errors import UsageError
 from facebench.formats import atomic_path
-from facebench.protocols import Compared, Comparison, get_protocol
+from facebench.protocols import Compared, Comparison, Protocol, get_protocol
+from facebench.protocols.comparison import check_distinct
+from facebench.report.contents import Plot, Report, Scored, plots_of, score_methods
+from facebench.report.plots import INK, SOFT, line_of, shown, steady
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
 
-__all__ = ["draw_comparisons"]
+__all__ = ["KINDS", "draw_comparisons", "write_figures"]
 
-INK, GREY = "#1f2933", "#8a949e"
+#: What figures are written as.
+KINDS = ("svg", "png")
+
+GREY = "#8a949e"
 BETTER, WORSE = "#1b7f4b", "#b3261e"
 MARKERS = "osD^vPX*"
 
 
+def write_figures(
+    folder: str | Path, report: Report, kind: str = "svg", progress: Callable[[str], None] | None = None
+) -> list[Path]:
+    """Write each figure of a report as a file of its own, which needs no page around it.
+
+    A file is named after its protocol, what it shows, and the method if it shows one only:
+    ``aflw2000-pose.confusion-of-yaw.mnn-s.svg``.  All are drawn before the first is written.
+
+    Parameters
+    ----------
+    kind : ``svg`` or ``png``.
+    progress : told what is drawn next.
+
+    Returns
+    -------
+    the files, in the order of the report.
+
+    Raises
+    ------
+    UsageError : two predictions are of the same method.
+    FacebenchError : a file cannot be written, or the predictions cannot be scored.
+    """
+    check_distinct([one.method for one in report.predictions])
+    drawn: dict[str, tuple[Figure, str]] = {}
+    for name in report.protocols:
+        if progress:
+            progress(name)
+        protocol = get_protocol(name)
+        scored = score_methods(report, protocol)
+        for plot in plots_of(protocol, scored, report.behind):
+            named = [one for one in scored if plot.method in ("", one.method)]
+            stem = ".".join(_word(part) for part in (name, plot.what, plot.method) if part)
+            while stem in drawn:  # methods whose names differ in signs only
+                stem += "-again"
+            about = "\n".join(one.result.signature for one in named)
+            drawn[stem] = (_alone(plot, protocol, named), about)
+    paths = [Path(folder) / f"{stem}.{kind}" for stem in drawn]
+    for path, (figure, about) in zip(paths, drawn.values(), strict=True):
+        save(figure, path, about)
+    return paths
+
+
+def _word(text: str) -> str:
+    """Return what stands for a name in the name of a file."""
+    return "-".join(re.findall("[a-z0-9]+", text.lower()))[:60] or "unnamed"
+
+
+@steady()
+def _alone(plot: Plot, protocol: Protocol, scored: Sequence[Scored]) -> Figure:
+    """Give a figure what the page has around it: title, names of the methods, caption."""
+    from matplotlib.lines import Line2D
+
+    figure = plot.figure
+    counts = " and ".join(dict.fromkeys(str(one.result.n) for one in scored))
+    said = f"{protocol.name}, version {protocol.version}, {counts} faces. {plot.caption}"
+    caption = textwrap.fill(shown(said, 4000), 86)
+    figure.set_figheight(figure.get_figheight() + 0.2 * (2 + len(scored)) + 0.13 * (1 + caption.count("\n")))
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    figure.supxlabel(caption, x=0.02, ha="left", fontsize=7, color=SOFT, parse_math=False, linespacing=1.35)
+    keys: list[Artist] = [Line2D([], [], **line_of(one.number)) for one in scored]
+    legend = _legend(figure, keys, [one.method for one in scored], loc="outside upper left", borderpad=0)
+    legend.set_title(plot.what)
+    legend.get_title().set(fontsize=10, fontweight="bold", color=INK, parse_math=False)
+    legend.set_alignment("left")
+    return figure
+
+
+def _legend(where: Axes | Figure, keys: list[Artist], titles: Sequence[str], **placed: Any) -> Legend:
+    numbers = [str(j) for j in range(len(titles))]
+    legend = where.legend(keys, numbers, frameon=False, fontsize=8, **placed)
+    # Set afterwards: names of methods are no formulas, and may begin with what matplotlib leaves out.
+    for text, title in zip(legend.get_texts(), titles, strict=True):
+        text.set_parse_math(False)
+        text.set_text(shown(title))
+        text.set_color(INK)
+    return legend
+
+
+@steady()
 def draw_comparisons(comparisons: Sequence[Comparison], path: Path) -> None:
     """Draw the differences of methods from the baseline, one panel for each protocol.
 
@@ -86,13 +176,9 @@ def _draw(axis: Axes, comparison: Comparison, panel: dict[str, list[Compared]]) 
     )
     axis.margins(x=0.08)
     axis.set_title(f"{comparison.protocol}, {comparison.n} faces", loc="left", fontsize=11, color=INK)
-    _legend(axis, comparison)
-
-
-def _legend(axis: Axes, comparison: Comparison) -> None:
     from matplotlib.lines import Line2D
 
-    shown = [
+    keys: list[Artist] = [
         *(
             Line2D([], [], marker=MARKERS[j % len(MARKERS)], linestyle="", color=INK)
             for j in range(len(comparison.methods))
@@ -100,24 +186,26 @@ def _legend(axis: Axes, comparison: Comparison) -> None:
         *(Line2D([], [], color=colour, linewidth=3) for colour in (BETTER, WORSE, GREY)),
     ]
     titles = [*comparison.methods, "better", "worse", "not significant"]
-    numbers = [str(j) for j in range(len(titles))]
-    legend = axis.legend(
-        shown, numbers, frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0)
-    )
-    # Set afterwards: names of methods are no formulas, and may begin with what matplotlib leaves out.
-    for text, title in zip(legend.get_texts(), titles, strict=True):
-        text.set_parse_math(False)
-        text.set_text(title)
+    _legend(axis, keys, titles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as .png or .svg, with the same bytes every time."""
-    from matplotlib import rc_context
+@steady()
+def save(figure: Figure, path: Path, about: str = "") -> None:
+    """Write a figure as .png or .svg, with the same bytes every time.
 
+    Parameters
+    ----------
+    about : kept within the file, as its description.
+    """
     kind = path.suffix.removeprefix(".")
-    if kind not in ("png", "svg"):
+    if kind not in KINDS:
         msg = f"{path}: figures are written as .png or .svg; choose a name with one of these endings."
         raise UsageError(msg)
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
-    with rc_context({"svg.hashsalt": "facebench", "svg.fonttype": "none"}), atomic_path(path) as temporary:
-        figure.savefig(temporary, format=kind, dpi=144, metadata=metadata)
+    file = io.BytesIO()
+    metadata = {"Date": None, "Creator": None, "Type": None} if kind == "svg" else {"Software": None}
+    figure.savefig(file, format=kind, dpi=144, metadata={**metadata, "Description": about or None})
+    data = file.getvalue()
+    if kind == "svg":  # what its document type names lies on another host
+        data = re.sub(rb"<!DOCTYPE[^>]*>\s*", b"", data, count=1)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)

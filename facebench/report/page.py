@@ -7,32 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facebench import __version__
 from facebench.errors import FacebenchError, InvalidData, UsageError
-from facebench.formats import Predictions, PreparedDataset, write_text
-from facebench.metrics import PooledCurve, precision_recall
-from facebench.protocols import (
-    BALANCED,
-    Compared,
-    LandmarkProtocol,
-    Measured,
-    Missing,
-    PoseProtocol,
-    Protocol,
-    Result,
-    Score,
-    VisibilityProtocol,
-    get_protocol,
-    measure,
-    summarise,
-)
+from facebench.formats import write_text
+from facebench.protocols import BALANCED, Compared, LandmarkProtocol, Protocol, Result, Score, get_protocol
 from facebench.protocols.comparison import check_comparable, check_distinct, compare_measured
-from facebench.protocols.scoring import RESAMPLES, PointMapping
 from facebench.report import plots
+from facebench.report.contents import Report, Scored, plots_of, score_methods
 from facebench.report.gallery import (
     draw_face,
     error_label,
@@ -42,35 +26,10 @@ from facebench.report.gallery import (
     worst_places,
 )
 
-__all__ = ["Report", "render_report", "write_report"]
+__all__ = ["render_report", "write_report"]
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 VERDICTS = {True: "better", False: "worse", None: "not significant"}
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a report is made of.
-
-    Attributes
-    ----------
-    predictions : the first is what the others are compared with.
-    protocols : names, in the order of the page; a protocol shows the methods that it can score.
-    faces : how many faces each gallery has; ``seed`` draws those of the second.
-    images : whether faces are shown; without them the page may be passed on.
-    command : the command that made it, for the foot of the page.
-    """
-
-    predictions: Sequence[Predictions]
-    dataset: PreparedDataset
-    protocols: Sequence[str]
-    missing: Missing = "error"
-    mapping: PointMapping = "exact"
-    resamples: int = RESAMPLES
-    faces: int = 12
-    seed: int = 0
-    images: bool = True
-    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,10 +56,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Plot:
+class Figure:
     title: str
     svg: Markup
-    caption: str = ""
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -155,7 +114,7 @@ class Section:
     meaning: str
     board: Table
     tables: list[tuple[str, Table]]
-    plots: list[Plot]
+    figures: list[Figure]
     points: Table | None
     baseline: str = ""
     differences: list[Difference] = field(default_factory=list)
@@ -163,19 +122,6 @@ class Section:
     galleries: list[Gallery] = field(default_factory=list)
     legend: str = ""
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Scored:
-    """A method under a protocol: its number on the page, errors and scores."""
-
-    number: int
-    measured: Measured
-    result: Result
-
-    @property
-    def method(self) -> str:
-        return self.result.method
 
 
 def write_report(path: str | Path, report: Report, progress: Callable[[str], None] | None = None) -> None:
@@ -222,18 +168,14 @@ def render_report(report: Report, progress: Callable[[str], None] | None = None)
         methods=[one.method for one in report.predictions],
         dashes=plots.DASHES,
         colours=plots.COLOURS,
+        light=plots.LIGHT,
+        dark=plots.DARK,
         version=__version__,
     )
 
 
 def _section(report: Report, protocol: Protocol, anchor: str) -> Section:
-    scored = [
-        _score(report, protocol, number, one)
-        for number, one in enumerate(report.predictions)
-        if protocol.is_answered_by(one)
-    ]
-    if not scored:  # says what is missing
-        scored = [_score(report, protocol, 0, report.predictions[0])]
+    scored = score_methods(report, protocol)
     tables = [(one.method, _metrics_table(protocol, one.result)) for one in scored]
     section = Section(
         anchor=anchor,
@@ -242,7 +184,7 @@ def _section(report: Report, protocol: Protocol, anchor: str) -> Section:
         meaning=_meaning(protocol, scored[0].result),
         board=_board(protocol, scored),
         tables=tables,
-        plots=list(_plots(protocol, scored, anchor)),
+        figures=list(_figures(report, protocol, scored, anchor)),
         points=_point_table(scored) if isinstance(protocol, LandmarkProtocol) else None,
     )
     if len(scored) > 1:
@@ -251,11 +193,9 @@ def _section(report: Report, protocol: Protocol, anchor: str) -> Section:
     return section
 
 
-def _score(report: Report, protocol: Protocol, number: int, predictions: Predictions) -> Scored:
-    measured = measure(
-        predictions, protocol.name, report.dataset, missing=report.missing, mapping=report.mapping
-    )
-    return Scored(number, measured, summarise(measured, resamples=report.resamples))
+def _figures(report: Report, protocol: Protocol, scored: Sequence[Scored], anchor: str) -> Iterator[Figure]:
+    for number, plot in enumerate(plots_of(protocol, scored, report.behind)):
+        yield Figure(plot.title, Markup(plots.page_svg(plot.figure, f"{anchor}f{number}")), plot.caption)
 
 
 # --- Numbers
@@ -391,93 +331,6 @@ def _signed(value: float | None, low: float | None, high: float | None) -> str:
     if value is None or not math.isfinite(value) or low is None or high is None:
         return _number(value)
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-# --- Plots
-
-
-def _plots(protocol: Protocol, scored: Sequence[Scored], anchor: str) -> Iterator[Plot]:
-    if isinstance(protocol, LandmarkProtocol):
-        yield from _landmark_plots(protocol, scored, anchor)
-    elif isinstance(protocol, PoseProtocol):
-        yield from _pose_plots(protocol, scored, anchor)
-    elif isinstance(protocol, VisibilityProtocol):
-        yield _visibility_plot(protocol, scored, anchor)
-
-
-def _landmark_plots(protocol: LandmarkProtocol, scored: Sequence[Scored], anchor: str) -> Iterator[Plot]:
-    for place, (name, thresholds) in enumerate(protocol.normalisers.items()):
-        if not thresholds and place:
-            continue
-        errors = [_column(one, f"nme/{name}") for one in scored]
-        svg = plots.draw_cumulative(errors, thresholds, f"NME {name}, %", f"{anchor}c{place}")
-        marks = " and ".join(f"{t:g} %" for t in thresholds)
-        caption = f"AUC and FR are given at {marks}." if thresholds else ""
-        yield Plot(f"Cumulative error, {name}", Markup(svg), caption)
-    label = f"mean NME {protocol.normaliser}, %"
-    svg = plots.draw_parts([one.result.per_part for one in scored], label, f"{anchor}p")
-    yield Plot("Error of each part of the face", Markup(svg))
-    if protocol.scheme == "ibug68":
-        for one in scored:
-            yield _heat_map(protocol, one, label, anchor)
-
-
-def _heat_map(protocol: LandmarkProtocol, scored: Scored, label: str, anchor: str) -> Plot:
-    from facebench.geometry import get_scheme
-    from facebench.synthetic import mean_head
-
-    face = mean_head(protocol.scheme)[:, :2]
-    names = get_scheme(protocol.scheme).points
-    errors = np.array([scored.result.per_point.get(name, np.nan) for name in names])
-    svg = plots.draw_points(face, errors, label, f"{anchor}h{scored.number}")
-    absent = " A ring is a point that is not scored." if np.isnan(errors).any() else ""
-    caption = f"Each scale ends at the largest error of its method.{absent}"
-    return Plot(f"Error of each point, {scored.method}", Markup(svg), caption)
-
-
-def _pose_plots(protocol: PoseProtocol, scored: Sequence[Scored], anchor: str) -> Iterator[Plot]:
-    errors = [_column(one, "geodesic") for one in scored]
-    svg = plots.draw_cumulative(errors, protocol.thresholds, "geodesic distance, °", f"{anchor}c", "°")
-    yield Plot("Cumulative geodesic distance", Markup(svg), "Success rates are given at the dashed lines.")
-    counts = [sum(row) for row in scored[0].result.yaw_confusion]
-    by_yaw = [one.result.per_yaw for one in scored]
-    label = f"MAE {protocol.convention}, °"
-    yield Plot(
-        "Error against yaw",
-        Markup(plots.draw_yaw(by_yaw, counts, label, f"{anchor}y")),
-        "Classes of 15° around the true yaw; the last ones take in all beyond.",
-    )
-    for one in scored:
-        svg = plots.draw_confusion(one.result.yaw_confusion, f"{anchor}f{one.number}")
-        caption = "Faces in classes of 15°; the stronger the colour, the larger the share of the row."
-        yield Plot(f"Confusion of yaw, {one.method}", Markup(svg), caption)
-
-
-def _visibility_plot(protocol: VisibilityProtocol, scored: Sequence[Scored], anchor: str) -> Plot:
-    curves = [_swept(one.measured) for one in scored]
-    points = [tuple(one.result.get(key).value or 0.0 for key in ("recall", "precision")) for one in scored]
-    at_half = [(recall, precision) for recall, precision in points]
-    svg = plots.draw_precision_recall(curves, at_half, protocol.level, f"{anchor}v")
-    caption = (
-        f"Of the class {protocol.positive_class}, all points of all faces pooled. A disc is where points "
-        "count as visible from a predicted probability of 0.5 on; labels without probabilities have no curve."
-    )
-    return Plot("Precision and recall", Markup(svg), caption)
-
-
-def _swept(measured: Measured) -> tuple[plots.Floats, plots.Floats] | None:
-    """Return precision and recall at every threshold; None for labels that cannot be swept."""
-    curve = getattr(measured.columns.of.get("ap"), "curve", None)
-    if not isinstance(curve, PooledCurve) or not curve.positive[curve.mask].any():
-        return None
-    precision, recall, _ = precision_recall(curve.scores[curve.mask], curve.positive[curve.mask])
-    return precision, recall
-
-
-def _column(scored: Scored, name: str) -> plots.Floats:
-    values = scored.measured.columns.of[name]
-    assert isinstance(values, np.ndarray)
-    return values
 
 
 # --- Faces

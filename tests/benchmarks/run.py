@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.benchmarks import releases
+from tests.benchmarks.board_cases import board_cases
 from tests.benchmarks.measuring import Amount, Case, describe
 from tests.benchmarks.metric_cases import gather_cases, streaming_cases, table_cases
 from tests.benchmarks.model_cases import model_cases
@@ -168,6 +169,7 @@ CASES: dict[str, Callable[[], Iterator[Case | Amount]]] = {
     "table": table_cases,
     "gather": gather_cases,
     "render": render_cases,
+    "boards": board_cases,
     "startup": startup_cases,
 }
 if find_spec("torch"):

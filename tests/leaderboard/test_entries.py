@@ -136,6 +136,7 @@ def test_an_entry_survives_writing_and_reading(tmp_path, scored):
         ("6DRepNet (2023)", "6drepnet-2023"),
         ("../../etc", "etc"),
         ("你好", "unnamed"),
+        ("x" * 5000, "x" * 120 + "-c59d3c04"),
     ],
 )
 def test_the_name_of_a_file_is_plain(method, expected):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -17,8 +15,8 @@ from facebench.errors import UsageError
 from facebench.formats import Predictions, open_dataset
 from facebench.formats.content import AnnotationSet
 from facebench.geometry import VISIBILITY
-from facebench.protocols import protocols_of
-from facebench.report import Report, render_report, write_report
+from facebench.protocols import measure, protocols_of
+from facebench.report import Curve, Report, render_report, write_report
 from tests.protocols import hand_made
 
 POSE, ORIGINAL = "aflw2000/pose", "aflw2000/landmarks-original"
@@ -70,7 +68,7 @@ def test_a_report_shows_numbers_curves_and_faces(dataset):
     for expected in (
         "Head pose", "68 points, original labels", "metric:mae/raw-xyz", "group:balanced",
         "Error against yaw",
-        "Confusion of yaw, mine", "Error of each point, mine", "facebench report mine.h5",
+        "Confusion of yaw, mine", "Heat map of the face, mine", "facebench report mine.h5",
         "Made by facebench",
         "licences of face datasets forbid", dataset.sha256,
     ):  # fmt: skip
@@ -133,6 +131,40 @@ def test_several_methods_are_compared_with_the_first(dataset):
         page(dataset, base, base)
 
 
+def test_a_method_has_its_colour_wherever_it_is(dataset):
+    """The second of the files has no points: the third keeps its number in the plots of points."""
+    turned = replace(guess(dataset, "turned", 3.0), landmarks=None, scheme=None)
+    text = page(
+        dataset, guess(dataset, "mine", 3.0), turned, guess(dataset, "third", 2.0), protocols=[ORIGINAL]
+    )
+    plots = text[text.index("<h3>Errors</h3>") : text.index("<h3>Faces</h3>")]
+    legend, drawn = plots.split("</ul>", 1)
+    for shown in (legend, drawn):
+        assert set(re.findall(r"var\(--m(\d)\)", shown)) == {"0", "2"}
+
+
+def test_curves_of_others_are_behind_those_of_the_methods(dataset):
+    mine = guess(dataset, "mine", 3.0)
+    signature = str(measure(mine, ORIGINAL, dataset).signature)
+    x, y = np.array([0.0, 9.0]), np.array([0.0, 90.0])
+    known = Curve("known", x, y, "leaderboards", ORIGINAL, "nme/box-sqrt", signature)
+    changed = re.sub("truth:[0-9a-f]+", "truth:00000000", signature)
+    behind = [
+        known,
+        replace(known, name="relabelled", signature=changed),
+        Curve(HOSTILE, x, y, "curves", ORIGINAL, "nme/box-sqrt"),
+        Curve("elsewhere", x, y, "curves", POSE, "geodesic"),
+    ]
+    text = page(dataset, mine, protocols=[ORIGINAL], behind=behind)
+    read = Addresses(text)
+    words = " ".join(read.text)
+    assert "read, not computed here; from leaderboards: known; from curves: " + HOSTILE in words
+    assert "Not drawn, since the labels or points differ: relabelled." in words
+    assert "elsewhere" not in words
+    assert text.count("stroke: var(--behind)") >= 2
+    assert "script" not in read.tags
+
+
 def test_faces_without_a_prediction(dataset):
     mine = guess(dataset, "mine", 3.0)
     mine.landmarks[[0, 3]] = np.nan
@@ -151,7 +183,7 @@ def test_rendered_faces_have_all_three_kinds(tmp_path):
     )  # fmt: skip
     names = [one.name for one in protocols_of("rendered")]
     words = " ".join(Addresses(page(rendered, mine, protocols=names)).text)
-    for expected in ("Confusion of yaw", "Error of each point", "Precision and recall", "a cross one that"):
+    for expected in ("Confusion of yaw", "discs those of points", "Precision and recall", "a cross one that"):
         assert expected in words
     assert "not comparable with published numbers" in words
 
@@ -193,7 +225,8 @@ def test_visibility_has_a_curve_and_another_scheme_bars(tmp_path):
     assert "80 % precision" in text
     assert "points wrong" in text
     assert "Error of each part of the face" in text
-    assert "Error of each point" not in text
+    assert "Heat map of the face" in text
+    assert "discs those of points" not in text
 
 
 @pytest.mark.parametrize(("name", "message"), [("r.pdf", "ends in .html"), ("folder.html", "is a folder")])
@@ -204,43 +237,40 @@ def test_bad_places_are_refused(dataset, tmp_path, name, message):
 
 
 @pytest.fixture(scope="module")
-def browse(tmp_path_factory):
-    """Return what shows a page in a headless Chromium: the picture, and what the browser said."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("no Chromium is installed")
-    folder = tmp_path_factory.mktemp("browser")
-
-    def show(path, width):
-        picture = folder / f"{path.stem}-{width}.png"
-        words = [
-            browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--enable-logging=stderr", "--v=0", f"--user-data-dir={folder / f'{path.stem}-{width}'}",
-            f"--window-size={width},1200", f"--screenshot={picture}", path.as_uri(),
-        ]  # fmt: skip
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
-        return picture, done.stderr
-
-    # Whether it runs here at all is asked with a page of its own, so that a report it cannot show fails.
-    blank = folder / "blank.html"
-    blank.write_text("<!doctype html><title>blank</title>", encoding="utf-8")
-    try:
-        ready = show(blank, 600)[0].is_file()
-    except subprocess.TimeoutExpired:
-        ready = False
-    if not ready:
-        pytest.skip("Chromium does not run on this machine")
-    return show
+def wide_page(dataset, tmp_path_factory):
+    """A page of two methods, one with a long name, and curves behind."""
+    both = [guess(dataset, "mine", 3.0), guess(dataset, "another method " * 8, 2.0)]
+    curve = Curve("behind", np.array([0.0, 9.0]), np.array([0.0, 90.0]), "curves", ORIGINAL, "nme/box-sqrt")
+    path = tmp_path_factory.mktemp("page") / "r.html"
+    write_report(path, Report(both, dataset, [POSE, ORIGINAL], resamples=20, faces=2, behind=[curve]))
+    return path
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_a_browser_shows_it_without_complaints(dataset, browse, tmp_path, width):
-    both = [guess(dataset, "mine", 3.0), guess(dataset, "other", 2.0)]
-    made = Report(both, dataset, [ORIGINAL], resamples=20, faces=2)
-    write_report(tmp_path / "r.html", made)
-    picture, said = browse(tmp_path / "r.html", width)
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+def test_a_browser_shows_it_without_complaints(wide_page, browser, width, dark):
+    picture, said = browser.picture(wide_page.as_uri(), width, dark=dark)
     assert "CONSOLE" not in said
     with Image.open(picture) as shown:
         assert shown.width == width
         assert len(set(shown.convert("L").tobytes())) > 50  # it is not a blank page
+        assert (shown.convert("L").getpixel((2, 2)) < 60) == dark
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_page_is_no_wider_than_its_window(wide_page, ask, width):
+    found = ask(wide_page, width)
+    assert found["window"] == width
+    assert found["page"] <= width
+
+
+def test_a_browser_loads_nothing_for_it(wide_page, ask):
+    assert [one for one in ask(wide_page, 1280)["loaded"] if not one.startswith("data:")] == []
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_words_stand_out_from_the_paper(wide_page, ask, dark):
+    """Contrast of at least 4.5 to 1, as WCAG 2 asks for."""
+    found = ask(wide_page, 1280, dark=dark)
+    assert found["dark"] == dark
+    assert len(found["words"]) > 200
+    assert {text for text, contrast in found["words"] if contrast < 4.5} == set()

@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import facebench
+from facebench.errors import InvalidData
 from facebench.leaderboard import Entry, add_result, check_pages, load_entries, render_pages, slug
 from facebench.protocols import Signature, get_protocol, predict_baseline
 
@@ -66,7 +67,37 @@ def test_a_number_that_stands_apart_is_not_in_the_table_but_on_the_page(tmp_path
     put(tmp_path, "B", 1.25, apart="after alignment", notes=["of the whole set"])
     assert [row[1] for row in table(tmp_path)] == ["A"]
     page = render_pages(tmp_path)[PAGE]
-    assert "| B |  | MAE raw-xyz 1.25 | after alignment of the whole set | a paper |" in page
+    assert "\nafter alignment\n\n| method" in page
+    assert "| B |  | MAE raw-xyz 1.25 | of the whole set | a paper |" in page
+
+
+def test_numbers_that_stand_apart_for_the_same_reason_stand_together_best_first(tmp_path):
+    for method, value, why in (("A", 2.0, "another list"), ("B", 1.0, "aligned"), ("C", 1.0, "another list")):
+        put(tmp_path, method, value, apart=why)
+    page = render_pages(tmp_path)[PAGE]
+    assert re.findall(r"(?m)^(aligned|another list|\| [ABC] )", page) == [
+        "aligned", "| B ", "another list", "| C ", "| A ",
+    ]  # fmt: skip
+
+
+def test_a_method_has_one_rank_by_what_was_computed_else_by_its_best_figure(tmp_path, genuine):
+    put(tmp_path, "Ash", 3.0)
+    path = tmp_path / "entries" / "aflw2000" / "ash.json"
+    entry = json.loads(path.read_text(encoding="utf-8"))
+    entry["results"].append({**entry["results"][0], "source": "another table"})
+    entry["results"][1]["values"] = [{"metric": "mae/raw-xyz", "value": 3.5}]
+    path.write_text(json.dumps(entry), encoding="utf-8")
+    put(tmp_path, "Zero", 3.2)
+    predict_baseline("zero-pose", facebench.open_dataset(genuine), tmp_path / "p.h5")
+    claim = {"status": "rescored", "result": facebench.score(tmp_path / "p.h5", "aflw2000/pose", genuine)}
+    add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
+    put(tmp_path, "Birch", 4.0)
+    assert [(row[0], row[1]) for row in table(tmp_path)] == [
+        ("1", "Ash"), ("–", "Zero"), ("–", "Ash"), ("2", "Birch"), ("3", "Zero"),
+    ]  # fmt: skip
+    page = render_pages(tmp_path)[PAGE]
+    assert "Without a rank of its own: the method is ranked by what facebench computed." in page
+    assert "Without a rank of its own: the method is ranked by another figure." in page
 
 
 def test_notes_are_numbered_in_the_order_of_the_rows(tmp_path):
@@ -206,3 +237,71 @@ class TestOwnLeaderboards:
                 assert (found.value, found.low, found.high) == pytest.approx(
                     (one.value, one.low, one.high), abs=2e-6
                 )
+
+
+def test_a_computed_row_without_the_headline_is_no_best_row(tmp_path, drawn):
+    predict_baseline("zero-pose", facebench.open_dataset(drawn), tmp_path / "p.h5")
+    result = facebench.score(tmp_path / "p.h5", "aflw2000/pose", drawn)
+    others = [one for one in result.scores if one.metric != "mae/raw-xyz"]
+    found = result.model_copy(update={"scores": others, "complete": True})
+    claim = {"status": "rescored", "result": found}
+    add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
+    assert table(tmp_path)[0][:2] == ["–", "Zero"]
+    assert "Best rescored" not in render_pages(tmp_path)[PAGE]
+
+
+def test_a_table_begins_with_its_best_rows(tmp_path, genuine):
+    put(tmp_path, "Ash", 3.0)
+    put(tmp_path, "Birch", 2.0, ranked=False)
+    predict_baseline("zero-pose", facebench.open_dataset(genuine), tmp_path / "p.h5")
+    result = facebench.score(tmp_path / "p.h5", "aflw2000/pose", genuine)
+    claim = {"status": "reproduced", "result": result, "command": "facebench predict `x`"}
+    add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
+    section = render_pages(tmp_path)[PAGE].split("\n## ")[1]
+    assert "- Best reported: **3** Ash; no predictions were seen, so no interval." in section
+    made = re.search(r"- Best that anyone can make again: \*\*17\.875\*\* \(.*\) Zero; by (.*)\.", section)
+    assert made
+    assert made[1] == "`` facebench predict `x` ``"
+
+
+LEFT_OUT = "dataset,method,year,what,metric,value,source,reason\n"
+
+
+def test_what_is_left_out_is_listed_by_its_reason(tmp_path):
+    put(tmp_path, "A", 3.0)
+    lines = [
+        "WFLW,A|B,2018,98 points,NME,4.60,a paper,No such dataset.",
+        "AFLW,C,,dense,NME,1,a log,Other points.",
+    ]
+    (tmp_path / "left-out.csv").write_text(LEFT_OUT + "\n".join(lines) + "\n", encoding="utf-8")
+    page = render_pages(tmp_path)[Path("left-out.md")]
+    assert "## No such dataset." in page
+    assert r"| WFLW | A\|B | 2018 | 98 points | NME | 4.60 | a paper |" in page
+    assert "[left out](left-out.md)" in render_pages(tmp_path)[Path("README.md")]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("WFLW,A,2018,98 points,NME,4.60,a paper,", "line 2: reason"),
+        ("WFLW,A,2018,98 points,NME,4.60,a paper,why,more", "line 2"),
+        ("WFLW,A", "line 2: value"),
+    ],
+)
+def test_a_line_of_what_is_left_out_that_is_wrong_is_named(tmp_path, line, message):
+    put(tmp_path, "A", 3.0)
+    (tmp_path / "left-out.csv").write_text(f"{LEFT_OUT}{line}\n", encoding="utf-8")
+    with pytest.raises(InvalidData, match=re.escape(message)) as caught:
+        render_pages(tmp_path)
+    assert "Its columns are dataset, method" in str(caught.value)
+
+
+def test_the_errata_page_is_there_before_the_first_erratum(tmp_path):
+    put(tmp_path, "A", 3.0)
+    assert "No value has been corrected so far." in render_pages(tmp_path)[Path("errata.md")]
+
+
+def test_a_reported_value_that_was_corrected_is_kept(tmp_path):
+    put(tmp_path, "A", 3.0, superseded=[{"value": 3.3, "because": "Read from the wrong row."}])
+    page = render_pages(tmp_path)[Path("errata.md")]
+    assert "| `aflw2000/pose` | A | reported | 3.3 | 3 | Read from the wrong row. |  |" in page
