@@ -1,15 +1,20 @@
 """Run every example of the documentation, and compare what it prints with what the page shows.
 
-``python docs/check_examples.py [--data FOLDER] [PAGE ...]`` runs the pages named, or all of them, each in an
-empty folder of its own with a home of its own:
+``python docs/check_examples.py [--data FOLDER] [PAGE ...]`` runs the pages named, or all of them with README
+and CONTRIBUTING, each in an empty folder of its own with a home of its own:
 
 * a file that a page shows (a code block with a caption, or a file of ``docs/examples``) is put there;
-* the commands of a ``console`` block are run, the statements of a ``pycon`` block executed;
+* the commands of a ``console`` block are run, the statements of a ``pycon`` or ``python`` block executed;
 * ``...`` in what a page shows stands for any text, on a line of its own for any number of lines; blank lines
   do not count.
 
-A page that needs files of a dataset names them in a comment, ``<!-- needs: NAME ... -->``; it is skipped
-unless ``--data`` names a folder that holds them.  ``<!-- run: COMMAND -->`` runs a command that is not shown.
+Comments tell what the reader need not see:
+
+* ``<!-- run: COMMAND -->`` runs a command;
+* ``<!-- runs -->`` before an ``sh`` block says that its commands run; others are only read, by
+  ``tests/test_shown_commands.py``;
+* ``<!-- needs: NAME ... -->`` names files of a dataset that all further examples need, which are skipped
+  unless ``--data`` names a folder that holds them; ``<!-- needs: nothing -->`` ends that.
 """
 
 from __future__ import annotations
@@ -24,13 +29,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
 HOME = "/home/ada"  # what the pages call the home of whoever runs the commands
 
 BLOCK = re.compile(r"^(?P<fence>`{3,})(?P<head>[^\n`]*)\n(?P<body>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 COMMENT = re.compile(r"^<!-- (?P<what>needs|run): (?P<value>.+?) -->$", re.MULTILINE)
+RUNS = "<!-- runs -->"
 CAPTION = re.compile(r"^:caption: (?P<name>\S+)\n+", re.MULTILINE)
 
 
@@ -63,9 +71,11 @@ def split_console(body: str) -> list[tuple[str, str]]:
 class Page:
     """A page being run in a folder of its own."""
 
-    def __init__(self, path: Path, folder: Path) -> None:
-        self.path, self.folder, self.wrong = path, folder / "work", 0
+    def __init__(self, path: Path, folder: Path, data: Path | None) -> None:
+        self.path, self.folder, self.data = path, folder / "work", data
         self.home = folder / "home"
+        self.absent: list[str] = []  # what the examples from here on need, and is not at hand
+        self.skipped: set[str] = set()
         for one in (self.folder, self.home):
             one.mkdir()
         bin_folder = str(Path(sys.executable).parent)
@@ -77,13 +87,12 @@ class Page:
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         }
         self.names: dict[str, object] = {}
-        self.count = 0
+        self.count = self.wrong = 0
 
     def fail(self, line: int, what: str, shown: str, printed: str) -> None:
         self.wrong += 1
-        print(
-            f"{self.path.name}:{line}: {what}\n--- shown\n{shown.rstrip()}\n--- printed\n{printed.rstrip()}\n"
-        )
+        print(f"{self.path.relative_to(ROOT)}:{line}: {what}")
+        print(f"--- shown\n{shown.rstrip()}\n--- printed\n{printed.rstrip()}\n")
 
     def command(self, text: str) -> tuple[str, int]:
         done = subprocess.run(
@@ -117,6 +126,29 @@ class Page:
         if runner.failures:
             self.fail(line, "python", "", printed)
 
+    def python(self, body: str, line: int) -> None:
+        self.count += 1
+        try:
+            with contextlib.chdir(self.folder), contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(body, f"{self.path.name}:{line}", "exec"), self.names)
+        except Exception:
+            self.fail(line, "python", "(success)", traceback.format_exc())
+
+    def succeed(self, text: str, line: int) -> None:
+        self.count += 1
+        printed, code = self.command(f"set -euo pipefail\n{text}")
+        if code:
+            self.fail(line, text, "(success)", printed)
+
+    def need(self, names: list[str]) -> None:
+        """Put the files that are named beside the examples; what is absent skips those that follow."""
+        found = {name: self.data and self.data / name for name in names if name != "nothing"}
+        self.absent = [name for name, path in found.items() if path is None or not path.is_file()]
+        self.skipped.update(self.absent)
+        for name, path in found.items():
+            if name not in self.absent and not (self.folder / name).exists():
+                (self.folder / name).symlink_to(path.resolve())
+
     def show_file(self, head: str, body: str) -> None:
         caption = CAPTION.search(body)
         if head.startswith("{literalinclude}"):
@@ -138,20 +170,18 @@ class Page:
         for piece in pieces:
             line = text.count("\n", 0, piece.start()) + 1
             found = piece.groupdict()
-            if found.get("what") == "run":
-                printed, code = self.command(found["value"])
-                if code:
-                    self.fail(line, found["value"], "(success)", printed)
-            elif found.get("head") == "console":
-                self.console(found["body"], line)
-            elif found.get("head") == "pycon":
-                self.pycon(found["body"], line)
-            elif found.get("head"):
+            if found.get("what") == "needs":
+                self.need(found["value"].split())
+            elif self.absent:
+                continue
+            elif found.get("what") == "run":
+                self.succeed(found["value"], line)
+            elif found["head"] in ("console", "pycon", "python"):
+                getattr(self, found["head"])(found["body"], line)
+            elif found["head"] == "sh" and text[: piece.start()].endswith(f"{RUNS}\n\n"):
+                self.succeed(found["body"], line)
+            elif found["head"]:
                 self.show_file(found["head"], found["body"])
-
-
-def needed(text: str) -> list[str]:
-    return [name for one in COMMENT.finditer(text) if one["what"] == "needs" for name in one["value"].split()]
 
 
 def main() -> int:
@@ -160,26 +190,19 @@ def main() -> int:
     parser.add_argument("pages", nargs="*", type=Path)
     options = parser.parse_args()
     wrong = 0
-    for path in options.pages or sorted(HERE.rglob("*.md")):
+    for path in options.pages or [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(HERE.rglob("*.md"))]:
         if {"_build", "generated"} & set(path.parts):
             continue
-        text = path.read_text(encoding="utf-8")
-        files = needed(text)
-        absent = [name for name in files if options.data is None or not (options.data / name).is_file()]
-        if absent:
-            print(f"{path}: skipped, needs {', '.join(absent)} (--data)")
-            continue
         with tempfile.TemporaryDirectory(prefix="facebench-docs-") as folder:
-            page = Page(path.resolve(), Path(folder).resolve())
-            for name in files:
-                (page.folder / name).symlink_to((options.data / name).resolve())
+            page = Page(path.resolve(), Path(folder).resolve(), options.data)
             # Statements run in this process must find the same home as commands do.
             os.environ["HOME"] = str(page.home)
             os.environ.pop("FACEBENCH_HOME", None)
             page.run()
             wrong += page.wrong
-            if page.count or page.wrong:
-                print(f"{path}: {page.count} examples, {page.wrong} wrong")
+            if page.count or page.skipped:
+                skipped = f"; others need {', '.join(sorted(page.skipped))} (--data)" if page.skipped else ""
+                print(f"{path}: {page.count} examples, {page.wrong} wrong{skipped}")
     return 1 if wrong else 0
 
 

@@ -130,7 +130,8 @@ def dataset(manifest: Manifest) -> str:
         parts += [
             "Inside, it looks like this:\n",
             fence(manifest.tree),
-            "Leave it where it is, as a folder or as an archive, and name it:\n",
+            "Leave it where it is, as a folder or as an archive, and name it "
+            "([Prepare a dataset](../prepare-a-dataset.md) says what then happens):\n",
             fence(f"facebench prepare {manifest.name} {roles}\n{legend}", "sh"),
         ]
     else:
@@ -221,11 +222,18 @@ def protocol(one: Protocol, manifest: Manifest) -> str:
         formulas = LANDMARK_FORMULAS if isinstance(one, LandmarkProtocol) else POSE_FORMULAS
         formulas += BALANCED_FORMULA if one.bin_groups else ""
         commands.append(f"facebench explain predictions.h5 --protocol {one.name}")
+    guides = (
+        "How to [score predictions](../../score-predictions.md), "
+        "[compare methods](../../compare-methods.md), "
+        "[explain a difference](../../explain-a-difference.md), and "
+        "[add a result](../../leaderboards.md#add-a-result)."
+    )
     uncertain = ["## What is uncertain\n", *(f"- {md(what)}" for what in one.uncertain), ""]
     return "\n".join(
         [
             f"# {one.name}\n\n*{md(one.title)}.* {md(one.description)}\n",
             fence("\n".join(commands), "sh"),
+            f"{guides} Results: `leaderboards/{one.dataset}.md` in the repository.\n",
             "## Definition\n",
             table(("", ""), rows),
             *_normalisers(one),
