@@ -138,7 +138,7 @@ def table_to_csv(table: Table) -> str:
 def table_to_latex(table: Table) -> str:
     """Return a ``tabular`` for the package booktabs; computed numbers have their interval below them.
 
-    The best number of each column is bold.
+    The best number of the ranked rows is bold in each column.
     """
     best = {column: _best(table, column) for column in table.columns}
     lines = [
@@ -154,7 +154,7 @@ def table_to_latex(table: Table) -> str:
         for column in table.columns:
             number = row.number(column)
             text = _latex(str(number or ""))
-            if number and row.comparable and number.value == best[column]:
+            if number and row.place and number.value == best[column]:
                 text = rf"\textbf{{{text}}}"
             if number and number.interval and column == table.protocol.headline:
                 text += f" ({_latex(number.interval)})"
@@ -165,7 +165,7 @@ def table_to_latex(table: Table) -> str:
 
 
 def _best(table: Table, column: tuple[str, str]) -> float | None:
-    values = [one.value for row in table.rows if row.comparable and (one := row.number(column))]
+    values = [one.value for row in table.rows if row.place and (one := row.number(column))]
     lower = table.protocol.metric(column[0]).better == "lower"
     return (min if lower else max)(values, default=None)
 

@@ -40,6 +40,11 @@ def spaced(text: str) -> str:
     return f"{' ' * text[:1].isspace()}{escape(text)}{' ' * text[-1:].isspace()}"
 
 
+def anchor(table: Table) -> str:
+    """Return the name of a table's place on the page of its dataset."""
+    return table.protocol.name.partition("/")[2]
+
+
 def render_pages(folder: Path) -> dict[Path, str]:
     """Return the text of every page by its path below ``folder``.
 
@@ -89,5 +94,5 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # the output is Markdown; the filter 'md' escapes for it
     )
-    environment.filters.update(md=escape, code=code, note=footnote)
+    environment.filters.update(md=escape, code=code, note=footnote, anchor=anchor)
     return environment

@@ -16,7 +16,18 @@ from facebench.formats.atomic import atomic_folder
 from facebench.leaderboard.entries import slug
 from facebench.leaderboard.exports import table_to_csv, table_to_json, table_to_latex
 from facebench.leaderboard.left_out import read_left_out
-from facebench.leaderboard.tables import Apart, Board, Code, Note, Number, Row, Table, build_boards, errata
+from facebench.leaderboard.tables import (
+    Apart,
+    Board,
+    Code,
+    Note,
+    Number,
+    Row,
+    Table,
+    build_boards,
+    errata,
+    paper_note,
+)
 from facebench.protocols import BALANCED, LandmarkProtocol
 from facebench.report import plots
 
@@ -42,7 +53,12 @@ class Plot:
 
 @dataclass
 class Method:
-    """Everything that the leaderboards know of one method."""
+    """Everything that the leaderboards know of one method.
+
+    Attributes
+    ----------
+    relatives : other methods of the same papers.
+    """
 
     slug: str
     name: str
@@ -50,6 +66,7 @@ class Method:
     papers: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     datasets: list[str] = field(default_factory=list)
+    relatives: list[Method] = field(default_factory=list)
     rows: list[tuple[Table, Row]] = field(default_factory=list)
     apart: list[tuple[Table, Apart]] = field(default_factory=list)
 
@@ -141,7 +158,14 @@ def _methods(boards: list[Board]) -> list[Method]:
                 found[slug(row.method)].rows.append((table, row))
             for apart in table.apart:
                 found[slug(apart.entry.method)].apart.append((table, apart))
-    return sorted(found.values(), key=lambda one: (one.name.lower(), one.slug))
+    methods = sorted(found.values(), key=lambda one: (one.name.lower(), one.slug))
+    of_paper: dict[str, list[Method]] = {}
+    for one in methods:
+        for paper in one.papers:
+            of_paper.setdefault(paper, []).append(one)
+    for one in methods:
+        one.relatives = [other for paper in one.papers for other in of_paper[paper] if other is not one]
+    return methods
 
 
 def _plots(table: Table) -> Iterator[Plot]:
@@ -163,6 +187,9 @@ def _plots(table: Table) -> Iterator[Plot]:
         ]
         figure = plots.draw_timeline(years, values, lower, label)
         caption = f"The best value of each year; the line is the best so far: {', '.join(setters)}."
+        undated = len({row.method for row in table.rows if row.place and not row.entry.year})
+        if undated:
+            caption += f" Ranked methods whose year is not known are not drawn: {undated}."
         yield Plot("Best value of each year", Markup(plots.page_svg(figure, "timeline")), caption)
     computed = [(row, row.errors) for row in table.rows if row.errors is not None][:CURVES]
     if computed:
@@ -174,8 +201,9 @@ def _plots(table: Table) -> Iterator[Plot]:
         caption = "Of the methods whose errors facebench computed; each face counts the same."
         if protocol.headline[1] == BALANCED:
             caption += " The number in the table weighs the faces by their bins."
+        names = [f"{row.method}, {row.part}" if row.part else row.method for row, _ in computed]
         svg = Markup(plots.page_svg(figure, "curves"))
-        yield Plot("Cumulative error", svg, caption, [row.method for row, _ in computed])
+        yield Plot("Cumulative error", svg, caption, names)
 
 
 def _environment(**shared: object) -> Environment:
@@ -188,7 +216,12 @@ def _environment(**shared: object) -> Environment:
         autoescape=True,
     )
     environment.filters.update(
-        note=_note, page=_page_of, method_page=_method_page, sortable=_sortable, sentence=_sentence
+        note=_note,
+        paper_note=paper_note,
+        page=_page_of,
+        method_page=_method_page,
+        sortable=_sortable,
+        sentence=_sentence,
     )
     environment.globals.update(
         version=__version__, statuses=STATUSES, colours=plots.COLOURS, dashes=plots.DASHES, **shared

@@ -34,6 +34,7 @@ __all__ = [
     "Table",
     "build_boards",
     "errata",
+    "paper_note",
 ]
 
 
@@ -96,6 +97,13 @@ class Row:
     def number(self, column: tuple[str, str]) -> Number | None:
         """Return the number of a column, or None where the row has none."""
         return self.numbers.get(column)
+
+    @property
+    def part(self) -> str:
+        """Of which faces the numbers are, where not of all: "330 of 689 faces"."""
+        if isinstance(self.claim, Reported) or self.claim.result.n == self.claim.result.faces:
+            return ""
+        return f"{self.claim.result.n} of {self.claim.result.faces} faces"
 
     @property
     def method(self) -> str:
@@ -196,23 +204,33 @@ class Table:
         return next((row for row in self.rows if row.comparable and row.status in statuses), None)
 
     @property
-    def answers(self) -> list[Answer]:
-        """What a reader asks first: the best number of each way of knowing it, and how to make it again."""
-        reported, reproduced = self.best("reported"), self.best("reproduced")
-        found = []
-        if reported:
-            found.append(Answer("Best reported", reported, ("; no predictions were seen, so no interval",)))
-        for row in self.rows if reproduced is None else self.rows[: self.rows.index(reproduced)]:
+    def answers(self) -> dict[str, Answer]:
+        """What a reader asks first: by status, the best row that is known in this way, and how."""
+        found = {}
+        if reported := self.best("reported"):
+            computed = any(
+                row.method == reported.method and isinstance(row.claim, Scored) for row in self.rows
+            )
+            how = (
+                "; as published; its other row is computed"
+                if computed
+                else "; as published, without predictions"
+            )
+            found["reported"] = Answer("Best reported", reported, (how,))
+        reproduced = self.best("reproduced")
+        for row in self.rows:
             claim = row.claim
-            if not isinstance(claim, Scored) or not claim.result.complete or row.key == float("inf"):
-                continue
-            of = f" for {claim.result.n} of {claim.result.faces} faces, so without a rank"
-            how = f"; computed from its predictions{'' if row.comparable else of}"
-            found.append(Answer("Best rescored", row, (how,)))
-            break
+            if (
+                isinstance(claim, Scored)
+                and claim.status == "rescored"
+                and row.number(self.protocol.headline)
+            ):
+                part = f" for {row.part}, so without a rank" if row.part else ""
+                found["rescored"] = Answer("Best rescored", row, (f"; computed from its predictions{part}",))
+                break
         if reproduced and isinstance(reproduced.claim, Scored):
             again = Code(str(reproduced.claim.command))
-            found.append(Answer("Best that anyone can make again", reproduced, ("; by ", again)))
+            found["reproduced"] = Answer("Best that anyone can make again", reproduced, ("; by ", again))
         return found
 
     @cached_property
@@ -306,6 +324,7 @@ def _table(
         key=lambda row: (row.key, row.method.lower(), row.status, [str(n) for n in row.numbers.values()])
     )
     _name_anchors(rows)
+    _say_what_is_missing(protocol, rows)
     _rank(rows)
     _share_places(protocol, rows)
     # A column that no row fills says nothing; the headline stays.
@@ -346,11 +365,16 @@ def _row(headline: tuple[str, str], sign: int, entry: Entry, claim: Reported | S
         if not result.complete:
             notes.append(("Scored on a part of the dataset: not ranked.",))
     if entry.paper:
-        notes.append((f"Paper: {entry.paper.rstrip('.')}.",))
+        notes.append(paper_note(entry.paper))
     notes += [(note,) for note in claim.notes]
     found = numbers.get(headline)
     key = float("inf") if found is None else sign * found.value
     return Row(entry, claim, "", numbers, key, ranked and found is not None, notes)
+
+
+def paper_note(paper: str) -> Note:
+    """Return the footnote that names a paper."""
+    return (f"Paper: {paper.rstrip('.')}.",)
 
 
 def _how_scored(claim: Scored) -> Note:
@@ -382,6 +406,21 @@ def _name_anchors(rows: list[Row]) -> None:
         name = f"{slug(row.method)}-{row.status}"
         taken[name] = taken.get(name, 0) + 1
         row.anchor = name if taken[name] == 1 else f"{name}-{taken[name]}"
+
+
+def _say_what_is_missing(protocol: Protocol, rows: list[Row]) -> None:
+    """Note where a row lacks the number that the table is ranked by, and where one was computed too."""
+    title = protocol.title_of(*protocol.headline)
+    computed = {
+        row.method: number
+        for row in rows
+        if isinstance(row.claim, Scored) and (number := row.number(protocol.headline))
+    }
+    for row in rows:
+        if row.number(protocol.headline) is None:
+            row.notes.append((f"It has no {title}, by which this table is ranked: not ranked.",))
+        elif isinstance(row.claim, Reported) and row.method in computed:
+            row.notes.append((f"facebench computed {computed[row.method]} for this method.",))
 
 
 def _rank(rows: list[Row]) -> None:

@@ -454,6 +454,7 @@ def draw_timeline(years: Sequence[int], values: Sequence[float], lower: bool, la
     return figure
 
 
+@steady()
 def page_svg(figure: Figure, name: str) -> str:
     """Write a figure as an ``<svg>`` element of a page, which defines the colours by name.
 

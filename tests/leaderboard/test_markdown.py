@@ -60,6 +60,8 @@ def test_a_row_without_the_headline_comes_last_without_a_rank(tmp_path):
     put(tmp_path, "A", 1.0, values=[{"metric": "maev", "value": 1.0}])
     put(tmp_path, "B", 9.0)
     assert [(row[0], row[1]) for row in table(tmp_path)] == [("1", "B"), ("–", "A")]
+    page = render_pages(tmp_path)[PAGE]
+    assert "It has no MAE raw-xyz, by which this table is ranked: not ranked." in page
 
 
 def test_a_number_that_stands_apart_is_not_in_the_table_but_on_the_page(tmp_path):
@@ -98,6 +100,45 @@ def test_a_method_has_one_rank_by_what_was_computed_else_by_its_best_figure(tmp_
     page = render_pages(tmp_path)[PAGE]
     assert "Without a rank of its own: the method is ranked by what facebench computed." in page
     assert "Without a rank of its own: the method is ranked by another figure." in page
+
+
+def test_a_row_on_some_of_the_faces_says_so_beside_its_number(tmp_path, drawn):
+    dataset = facebench.open_dataset(drawn)
+    predict_baseline("zero-pose", dataset, tmp_path / "p.h5")
+    whole = facebench.read_predictions(tmp_path / "p.h5")
+    facebench.write_predictions(
+        tmp_path / "part.h5",
+        dataset="aflw2000",
+        method="Zero",
+        ids=whole.ids[:20],
+        rotation=whole.rotations()[:20],
+    )
+    result = facebench.score(tmp_path / "part.h5", "aflw2000/pose", drawn, missing="exclude")
+    claim = {"status": "rescored", "result": result.model_copy(update={"complete": True})}
+    add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
+    (row,) = table(tmp_path)
+    assert row[0] == "–"
+    assert row[3].endswith(f"), {result.n} of 34 faces")
+    page = render_pages(tmp_path)[PAGE]
+    assert f"computed from its predictions for {result.n} of 34 faces, so without a rank." in page
+
+
+def test_a_reported_number_names_the_one_that_was_computed(tmp_path, genuine):
+    put(tmp_path, "Zero", 17.8)
+    predict_baseline("zero-pose", facebench.open_dataset(genuine), tmp_path / "p.h5")
+    claim = {"status": "rescored", "result": facebench.score(tmp_path / "p.h5", "aflw2000/pose", genuine)}
+    add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
+    page = render_pages(tmp_path)[PAGE]
+    assert "facebench computed 17.875 for this method." in page
+    assert "Best reported: **17.8** Zero; as published; its other row is computed." in page
+
+
+def test_the_overview_leads_to_the_tables(tmp_path):
+    put(tmp_path, "A", 3.0)
+    pages = render_pages(tmp_path)
+    links = re.findall(r"\]\(aflw2000\.md#([^)]+)\)", pages[Path("README.md")])
+    assert links == ["pose", "landmarks-original", "landmarks-reannotated"]
+    assert all(f'<a id="{one}"></a>' in pages[PAGE] for one in links)
 
 
 def test_notes_are_numbered_in_the_order_of_the_rows(tmp_path):
@@ -258,7 +299,7 @@ def test_a_table_begins_with_its_best_rows(tmp_path, genuine):
     claim = {"status": "reproduced", "result": result, "command": "facebench predict `x`"}
     add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
     section = render_pages(tmp_path)[PAGE].split("\n## ")[1]
-    assert "- Best reported: **3** Ash; no predictions were seen, so no interval." in section
+    assert "- Best reported: **3** Ash; as published, without predictions." in section
     made = re.search(r"- Best that anyone can make again: \*\*17\.875\*\* \(.*\) Zero; by (.*)\.", section)
     assert made
     assert made[1] == "`` facebench predict `x` ``"

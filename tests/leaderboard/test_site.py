@@ -110,6 +110,28 @@ def test_rows_are_filtered_by_status_training_data_and_name(browser, small):
     assert do(browser, small, SHOWN + act) == expected
 
 
+def test_rows_whose_training_data_are_not_stated_can_be_found(browser, small):
+    query = "?training=-"
+    assert do(browser, small, SHOWN + "document.title = shown();", query=query) == "Fir"
+
+
+def test_methods_are_found_by_name(browser, small):
+    script = """
+    const form = document.querySelector('form.filters');
+    form.elements.q.value = 'C'; form.dispatchEvent(new Event('input'));
+    document.title = `${shown()}: ${form.querySelector('output').value}`;
+    """
+    assert do(browser, small, SHOWN + script, "methods/index.html") == "Birch Cedar: 2 of 4 rows"
+
+
+def test_methods_of_one_paper_lead_to_each_other(tmp_path):
+    for method, paper in (("Ash", "One"), ("Ash+", "One"), ("Fir", "Two")):
+        put(tmp_path, method, 3.0, paper=paper)
+    pages = {str(name): text for name, text in render_site(tmp_path)}
+    assert 'Of the same paper: <a href="ash-plus.html">' in pages["methods/ash.html"]
+    assert "Of the same paper" not in pages["methods/fir.html"]
+
+
 def test_an_address_brings_back_what_was_chosen(browser, small):
     query = "?training=300W-LP&sort=2d"
     assert do(browser, small, SHOWN + "document.title = shown();", query=query) == "Ash Birch"

@@ -12,8 +12,9 @@
 
   const valueOf = (row, column) => {
     const cell = row.cells[column];
-    const text = cell.dataset.value ?? cell.textContent.trim().toLowerCase();
-    return cell.dataset.value !== undefined ? (text === "" ? NaN : Number(text)) : text;
+    const text = cell.dataset.value;
+    if (text !== undefined) return text === "" ? NaN : Number(text);
+    return (cell.querySelector("bdi") ?? cell).textContent.trim().toLowerCase();
   };
 
   // What is missing comes last in either direction; equal rows stay in the order of their ranks.
@@ -39,11 +40,11 @@
 
   const filter = () => {
     const statuses = new Set([...form.querySelectorAll("[name=status]:checked")].map((box) => box.value));
-    const training = form.elements.training.value;
+    const training = form.elements.training?.value ?? "";
     const words = form.elements.q.value.trim().toLowerCase();
     let count = 0;
     for (const row of rows) {
-      const keep = statuses.has(row.dataset.status) &&
+      const keep = (row.dataset.status === undefined || statuses.has(row.dataset.status)) &&
         (training === "" || row.dataset.training === training) &&
         (words === "" || row.dataset.method.toLowerCase().includes(words));
       row.hidden = !keep;
@@ -59,7 +60,7 @@
     if (boxes.some((box) => !box.checked)) {
       query.set("status", boxes.filter((box) => box.checked).map((box) => box.value).join(","));
     }
-    for (const name of ["training", "q"]) if (form.elements[name].value) query.set(name, form.elements[name].value);
+    for (const name of ["training", "q"]) if (form.elements[name]?.value) query.set(name, form.elements[name].value);
     const column = heads.findIndex((head) => head.hasAttribute("aria-sort"));
     if (column >= 0) query.set("sort", `${column}${heads[column].getAttribute("aria-sort") === "ascending" ? "a" : "d"}`);
     const text = query.toString();
@@ -74,8 +75,9 @@
       const wanted = new Set(query.get("status").split(","));
       form.querySelectorAll("[name=status]").forEach((box) => { box.checked = wanted.has(box.value); });
     }
-    if ([...form.elements.training.options].some((one) => one.value === query.get("training"))) {
-      form.elements.training.value = query.get("training");
+    const training = form.elements.training;
+    if (training && [...training.options].some((one) => one.value === query.get("training"))) {
+      training.value = query.get("training");
     }
     form.elements.q.value = query.get("q") ?? "";
     const [, column, way] = /^(\d+)([ad])$/.exec(query.get("sort") ?? "") ?? [];
