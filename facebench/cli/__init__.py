@@ -45,7 +45,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command and exit with its documented code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         sys.exit(facebench.main(arguments, prog_name="facebench", standalone_mode=False) or 0)
     except click.ClickException as error:
@@ -63,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except MemoryError:
         click.echo("facebench: out of memory; nothing was left half written.", err=True)
         sys.exit(1)
+    finally:
+        # Whoever called this as a function, and forks afterwards, has processes that end when told to.
+        signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(number: int, _frame: object) -> NoReturn:

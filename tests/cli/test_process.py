@@ -87,3 +87,10 @@ def test_nothing_is_written_into_the_package(tmp_path):
     subprocess.run([sys.executable, "-m", "facebench", "datasets"], env=env, capture_output=True, check=True)
     after = {path for path in Path(facebench.__file__).parent.rglob("*") if "__pycache__" not in path.parts}
     assert after == before
+
+
+def test_a_program_that_calls_the_command_line_keeps_its_own_answer_to_signals(run):
+    before = signal.getsignal(signal.SIGTERM)
+    for words in (["--version"], ["score", "absent.h5"]):
+        run(*words)
+        assert signal.getsignal(signal.SIGTERM) is before
