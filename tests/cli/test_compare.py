@@ -14,6 +14,7 @@ from PIL import Image
 
 import facebench
 from facebench.protocols import Comparison, Explanation, Signature, compare, explain
+from facebench.report import plots
 
 POSE, ORIGINAL = "aflw2000/pose", "aflw2000/landmarks-original"
 
@@ -131,7 +132,7 @@ def test_names_of_methods_are_drawn_as_they_are(run, drawn, made, tmp_path, name
         words = ("compare", *files, "--data", drawn, "--protocol", ORIGINAL)
         assert run(*small(*words, "--plot", tmp_path / "f.svg")).code == 0
         texts = [one.text for one in ET.parse(tmp_path / "f.svg").iter() if one.tag.endswith("}text")]
-        assert any(name in (text or "") for text in texts)
+        assert any(plots.shown(name) in (text or "") for text in texts)  # a long one loses its middle
         assert run(*small(*words, "--plot", tmp_path / "f.png")).code == 0
 
 
