@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facebench.leaderboard.left_out import read_left_out
-from facebench.leaderboard.tables import Code, Note, Table, build_boards, errata
+from facebench.leaderboard.tables import STATUSES, Code, Note, Table, build_boards, errata
 
 __all__ = ["check_pages", "render_pages", "render_table"]
 
@@ -94,5 +94,6 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,  # the output is Markdown; the filter 'md' escapes for it
     )
+    environment.globals.update(statuses=STATUSES)
     environment.filters.update(md=escape, code=code, note=footnote, anchor=anchor)
     return environment

@@ -17,6 +17,7 @@ from facebench.leaderboard.entries import slug
 from facebench.leaderboard.exports import table_to_csv, table_to_json, table_to_latex
 from facebench.leaderboard.left_out import read_left_out
 from facebench.leaderboard.tables import (
+    STATUSES,
     Apart,
     Board,
     Code,
@@ -35,7 +36,6 @@ __all__ = ["render_site", "write_site"]
 
 # Tells a site from a folder that somebody else made.
 MARKER = ".facebench-site"
-STATUSES = ("reported", "rescored", "reproduced")
 # More lines than these cannot be told apart.
 CURVES = 8
 EXPORTED = {"csv": table_to_csv, "json": table_to_json, "tex": table_to_latex}

@@ -23,6 +23,7 @@ from facebench.metrics import Metric
 from facebench.protocols import ALL, BALANCED, Protocol, protocols_of
 
 __all__ = [
+    "STATUSES",
     "Answer",
     "Apart",
     "Board",
@@ -43,6 +44,9 @@ class Code(str):
 
     __slots__ = ()
 
+
+#: How a number is known, from the least to the most.
+STATUSES = ("reported", "rescored", "reproduced")
 
 #: A footnote: text and code, one after the other.
 Note = tuple[str, ...]
@@ -199,39 +203,28 @@ class Table:
             legend.append(("balanced", f": the mean of the means over {bins}, so that each counts the same."))
         return legend
 
-    def best(self, *statuses: str) -> Row | None:
-        """Return the first comparable row that is known in one of these ways."""
-        return next((row for row in self.rows if row.comparable and row.status in statuses), None)
-
-    @property
+    @cached_property
     def answers(self) -> dict[str, Answer]:
-        """What a reader asks first: by status, the best row that is known in this way, and how."""
-        found = {}
-        if reported := self.best("reported"):
-            computed = any(
-                row.method == reported.method and isinstance(row.claim, Scored) for row in self.rows
-            )
-            how = (
-                "; as published; its other row is computed"
-                if computed
-                else "; as published, without predictions"
-            )
-            found["reported"] = Answer("Best reported", reported, (how,))
-        reproduced = self.best("reproduced")
+        """What a reader asks first: by status, the best row that is known in this way, and how.
+
+        A rescored row may lack faces, as its number says.
+        """
+        computed = {row.method for row in self.rows if isinstance(row.claim, Scored)}
+        found: dict[str, Answer] = {}
         for row in self.rows:
             claim = row.claim
-            if (
-                isinstance(claim, Scored)
-                and claim.status == "rescored"
-                and row.number(self.protocol.headline)
-            ):
+            if row.status in found or row.number(self.protocol.headline) is None:
+                continue
+            if isinstance(claim, Reported) and row.comparable:
+                how = "its other row is computed" if row.method in computed else "without predictions"
+                found["reported"] = Answer("Best reported", row, (f"; as published, {how}",))
+            elif isinstance(claim, Scored) and claim.status == "rescored" and claim.result.complete:
                 part = f" for {row.part}, so without a rank" if row.part else ""
                 found["rescored"] = Answer("Best rescored", row, (f"; computed from its predictions{part}",))
-                break
-        if reproduced and isinstance(reproduced.claim, Scored):
-            again = Code(str(reproduced.claim.command))
-            found["reproduced"] = Answer("Best that anyone can make again", reproduced, ("; by ", again))
-        return found
+            elif isinstance(claim, Scored) and claim.status == "reproduced" and row.comparable:
+                how = "Best that anyone can make again"
+                found["reproduced"] = Answer(how, row, ("; by ", Code(str(claim.command))))
+        return {status: found[status] for status in STATUSES if status in found}
 
     @cached_property
     def ranked(self) -> int:

@@ -130,7 +130,7 @@ def test_a_reported_number_names_the_one_that_was_computed(tmp_path, genuine):
     add_result(tmp_path, Entry.model_validate({"dataset": "aflw2000", "method": "Zero", "results": [claim]}))
     page = render_pages(tmp_path)[PAGE]
     assert "facebench computed 17.875 for this method." in page
-    assert "Best reported: **17.8** Zero; as published; its other row is computed." in page
+    assert "Best reported: **17.8** Zero; as published, its other row is computed." in page
 
 
 def test_the_overview_leads_to_the_tables(tmp_path):
