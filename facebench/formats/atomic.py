@@ -54,9 +54,13 @@ def atomic_folder(target: Path, marker: str | None = None) -> Iterator[Path]:
 
     Raises
     ------
-    UsageError : there is something else already.
+    UsageError : there is something else already, or it is the folder that the process is in.
     FacebenchError : the operating system refuses; says which folder.
     """
+    target = target.absolute()
+    if target.resolve() in (Path.cwd(), *Path.cwd().parents):
+        msg = f"{target}: you are in this folder, so it cannot be replaced. Name one inside it."
+        raise UsageError(msg)
     own = marker is not None and (target / marker).is_file()
     if target.exists() and not own and (not target.is_dir() or any(target.iterdir())):
         msg = f"{target}: is there already and not an empty folder. Remove it, or choose another place."

@@ -66,6 +66,16 @@ def test_a_folder_that_is_no_site_is_not_replaced(run, boards, tmp_path):
     assert (tmp_path / "mine" / "thesis.tex").read_text(encoding="utf-8") == "all of it"
 
 
+@pytest.mark.parametrize("where", [".", "..", "../here"])
+def test_the_folder_that_one_is_in_is_not_replaced(run, boards, tmp_path, monkeypatch, where):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    code, out, err = run("leaderboard", "site", where, "--dir", boards)
+    assert (code, out) == (2, "")
+    assert "you are in this folder" in err
+    assert list((tmp_path / "here").iterdir()) == []
+
+
 def add(run, boards, zero, drawn, *words):
     return run("leaderboard", "add", zero, "--data", drawn, "--dir", boards, *words)
 
