@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from facebench import __version__
 from facebench.formats.atomic import atomic_folder
@@ -239,13 +239,8 @@ def _method_page(one: Row | Apart) -> str:
 
 
 def _note(note: Note) -> Markup:
-    parts = [
-        Markup("<code>{}</code>").format(part)
-        if isinstance(part, Code)
-        else Markup("<bdi>{}</bdi>").format(part)
-        for part in note
-    ]
-    return Markup("").join(parts)
+    tags = ("code" if isinstance(part, Code) else "bdi" for part in note)
+    return Markup("".join(f"<{tag}>{escape(part)}</{tag}>" for tag, part in zip(tags, note, strict=True)))
 
 
 def _sortable(number: Number | None) -> str:

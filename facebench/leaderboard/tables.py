@@ -175,7 +175,7 @@ class Table:
         """Return the number that a row is ranked by."""
         return row.numbers[self.protocol.headline]
 
-    @property
+    @cached_property
     def dataset(self) -> str:
         """The title of the dataset."""
         return get_dataset(self.protocol.dataset).manifest.title
@@ -188,7 +188,7 @@ class Table:
             return f"{self.protocol.groups[group]} {metric.arrow}"  # the headline's column names the metric
         return f"{self.protocol.title_of(key, group)} {metric.arrow}"
 
-    @property
+    @cached_property
     def headings(self) -> list[str]:
         return [self.heading(column) for column in self.columns]
 
@@ -427,7 +427,7 @@ def _rank(rows: list[Row]) -> None:
     for row in rows:
         if not row.comparable:
             continue
-        if isinstance(row.claim, Reported) and row.method in computed | placed:
+        if isinstance(row.claim, Reported) and (row.method in computed or row.method in placed):
             by = "what facebench computed" if row.method in computed else "another figure"
             row.notes.append((f"Without a rank of its own: the method is ranked by {by}.",))
             continue
