@@ -16,7 +16,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facebench.errors import InvalidData, UsageError, name_some
-from facebench.geometry import VISIBILITY, box_size, geodesic_distance, get_scheme, rotation_to_euler
+from facebench.geometry import (
+    CONVENTIONS,
+    VISIBILITY,
+    box_size,
+    geodesic_distance,
+    get_scheme,
+    rotation_to_euler,
+)
 from facebench.metrics.alignment import SIDES, align
 from facebench.metrics.landmarks import (
     BOX_NORMALISERS,
@@ -285,7 +292,7 @@ class LandmarkSuite:
 def normaliser_meaning(normaliser: str) -> str:
     """Say in a clause what an NME is divided by."""
     rule, _, box = normaliser.partition("@")
-    of = f"the box '{box}'" if box else "the tight box of the true points"
+    of = f"the box '{box}' that comes with the dataset" if box else "the tight box of the true points"
     sizes = {
         "corners": "the distance of the outer eye corners",
         "pupils6": "the distance of the means of the 6 points of each eye",
@@ -329,7 +336,8 @@ class PoseSuite:
         found = []
         for name in (self.convention, *self.also):
             key = f"mae/{name}"
-            mean = f"mean absolute error of yaw, pitch and roll read in the convention {name}"
+            order = " then ".join(CONVENTIONS[name].order.lower())
+            mean = f"mean absolute error of yaw, pitch and roll in the convention {name}: turns about {order}"
             found.append(Metric(key, f"MAE {name}", mean, "°", "lower", key))
             for axis in AXES if name == self.convention else ():
                 key, one = f"mae-{axis}/{name}", f"mean absolute error of {axis} in {name}"
