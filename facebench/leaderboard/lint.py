@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
+from facebench.datasets import get_dataset
 from facebench.leaderboard.entries import Entry, Reported, slug
 
 __all__ = ["lint_entries"]
@@ -21,8 +22,8 @@ Rule = Callable[[Numbers], Iterator[str]]
 
 # NME by the outer eye corners over NME by the pupils on 300W, and how far from it is odd.
 CORNERS_TO_PUPILS, ODD = 0.71, 0.1
-# The parts of the public test set of 300W, and their faces.
-PARTS = {"common": 554, "challenging": 135}
+# The parts of the public test set of 300W.
+PARTS = ("common", "challenging")
 PERCENT = re.compile(r"(auc|fr|success)\d+|recall80(-interpolated)?|ap|f1|precision|recall")
 
 
@@ -81,14 +82,16 @@ def _normalisers(numbers: Numbers) -> Iterator[str]:
 
 
 def _parts(numbers: Numbers) -> Iterator[str]:
-    total = sum(PARTS.values())
+    splits = get_dataset("300w").manifest.splits
+    counts = {name: splits[name].count for name in PARTS}
+    total = sum(counts.values())
     for (key, group), whole in numbers.items():
         parts = {name: numbers.get((key, name)) for name in PARTS}
         known = {name: value for name, value in parts.items() if value is not None}
         if group != "all" or len(known) < len(PARTS):
             continue
-        mean = sum(PARTS[name] * value for name, value in known.items()) / total
-        slack = sum(PARTS[name] * _step(value) for name, value in known.items()) / total
+        mean = sum(counts[name] * value for name, value in known.items()) / total
+        slack = sum(counts[name] * _step(value) for name, value in known.items()) / total
         if abs(whole - mean) > _step(whole) + slack:
             shown = " and ".join(f"{value:g} of {name}" for name, value in known.items())
             yield f"{key} is {whole:g} of all faces, but {shown} make {mean:.3f}"
