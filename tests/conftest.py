@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -76,5 +77,45 @@ def two_dasl(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         landmarks=published["pts"][:, :2].transpose(0, 2, 1),
         euler=published["pose_pitch_yaw_roll_deg"][:, [1, 0, 2]],
         euler_convention="raw-xyz",
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def spiga(real_data: Path) -> tuple[dict[str, Any], list[str]]:
+    """What SPIGA published of the public test set of 300W, and the ids of the faces in its order.
+
+    The order is Helen, LFPW, iBUG, which has a name with a space.
+    """
+    import numpy as np
+
+    from facebench.datasets import get_dataset
+
+    with np.load(real_data / "oracles" / "spiga_300w_public.npz") as stored:
+        published = {name: stored[name] for name in stored.files}
+    folders = ("helen/testset/", "lfpw/testset/", "ibug/")
+    listed = (line["id"] for line in get_dataset("300w").manifest.table("faces"))
+    of_stem = {one.rpartition("/")[2].replace(" ", ""): one for one in listed if one.startswith(folders)}
+    return published, [of_stem[Path(name).stem] for name in published["imgpath"].tolist()]
+
+
+@pytest.fixture(scope="session")
+def spiga_predictions(
+    spiga: tuple[dict[str, Any], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What SPIGA predicts for the public test set of 300W, as a predictions file."""
+    import facebench
+
+    published, ids = spiga
+    path = tmp_path_factory.mktemp("predictions") / "spiga.h5"
+    facebench.write_predictions(
+        path,
+        dataset="300w",
+        method="SPIGA",
+        ids=ids,
+        landmarks=published["pred_landmarks68"],
+        euler=published["pred_headpose"][:, :3],
+        euler_convention="mnn-yxz",
+        box="landmarks",
     )
     return path

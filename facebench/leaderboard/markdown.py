@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 
 from facebench.leaderboard.left_out import read_left_out
 from facebench.leaderboard.tables import STATUSES, Code, Note, Table, build_boards, errata
+from facebench.templates import template_environment
 
 __all__ = ["check_pages", "render_pages", "render_table"]
 
@@ -86,14 +87,8 @@ def check_pages(folder: Path) -> list[str]:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("facebench.leaderboard"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,  # the output is Markdown; the filter 'md' escapes for it
-    )
+    # The output is Markdown: the filter 'md' escapes for it.
+    environment = template_environment("facebench.leaderboard", escape=False)
     environment.globals.update(statuses=STATUSES)
     environment.filters.update(md=escape, code=code, note=footnote, anchor=anchor)
     return environment

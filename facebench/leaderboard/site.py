@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from facebench import __version__
@@ -31,6 +31,7 @@ from facebench.leaderboard.tables import (
 )
 from facebench.protocols import BALANCED, LandmarkProtocol
 from facebench.report import plots
+from facebench.templates import template_environment
 
 __all__ = ["render_site", "write_site"]
 
@@ -207,14 +208,7 @@ def _plots(table: Table) -> Iterator[Plot]:
 
 
 def _environment(**shared: object) -> Environment:
-    environment = Environment(
-        loader=PackageLoader("facebench.leaderboard", "templates/site"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
+    environment = template_environment("facebench.leaderboard", "templates/site")
     environment.filters.update(
         note=_note,
         paper_note=paper_note,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facebench import __version__
@@ -25,6 +24,7 @@ from facebench.report.gallery import (
     random_places,
     worst_places,
 )
+from facebench.templates import template_environment
 
 __all__ = ["render_report", "write_report"]
 
@@ -154,14 +154,7 @@ def render_report(report: Report, progress: Callable[[str], None] | None = None)
         if progress:
             progress(name)
         sections.append(_section(report, get_protocol(name), f"s{number}"))
-    environment = Environment(
-        loader=PackageLoader("facebench.report"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
+    environment = template_environment("facebench.report")
     return environment.get_template("report.html.j2").render(
         sections=sections,
         report=report,

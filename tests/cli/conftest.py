@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
+import facebench
 from facebench.cli import main
 
 
@@ -26,3 +29,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
         return Outcome(int(stopped.value.code or 0), captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="module")
+def mine(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Points of a method called mine, three pixels off."""
+    dataset = facebench.open_dataset(drawn)
+    path = tmp_path_factory.mktemp("mine") / "mine.h5"
+    truth = dataset.annotations["original"].points
+    points = truth + np.random.default_rng(0).normal(0, 3, truth.shape)
+    facebench.write_predictions(path, dataset="aflw2000", method="mine", ids=dataset.ids, landmarks=points)
+    return path

@@ -7,6 +7,7 @@ import json
 import pytest
 
 import facebench
+from facebench.leaderboard import EXPORTS
 from facebench.protocols import predict_baseline
 
 
@@ -38,6 +39,13 @@ def test_a_table_is_printed_in_the_format_asked_for(run, boards):
     assert out.splitlines()[1].startswith("1,Ash,,reported,4.5,")
     code, out, _ = run("leaderboard", "table", "aflw2000/pose", "--dir", boards)
     assert out.splitlines()[2].startswith("| 1 | Ash |")
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_every_format_there_is_can_be_asked_for(run, boards, kind):
+    code, out, _ = run("leaderboard", "table", "aflw2000/pose", "--format", kind, "--dir", boards)
+    assert code == 0
+    assert "Ash" in out
 
 
 @pytest.mark.parametrize(

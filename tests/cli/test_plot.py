@@ -5,23 +5,10 @@ from __future__ import annotations
 import json
 import zipfile
 
-import numpy as np
 import pytest
-
-import facebench
 
 ORIGINAL = "aflw2000/landmarks-original"
 CURVE = "1.0 0.1\n6.0 0.8\n"
-
-
-@pytest.fixture(scope="module")
-def mine(drawn, tmp_path_factory):
-    dataset = facebench.open_dataset(drawn)
-    path = tmp_path_factory.mktemp("mine") / "mine.h5"
-    truth = dataset.annotations["original"].points
-    points = truth + np.random.default_rng(0).normal(0, 3, truth.shape)
-    facebench.write_predictions(path, dataset="aflw2000", method="mine", ids=dataset.ids, landmarks=points)
-    return path
 
 
 @pytest.fixture

@@ -5,21 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-import facebench
 from facebench.cli import demo as module
-
-
-@pytest.fixture(scope="module")
-def mine(drawn, tmp_path_factory):
-    dataset = facebench.open_dataset(drawn)
-    path = tmp_path_factory.mktemp("mine") / "mine.h5"
-    truth = dataset.annotations["original"].points
-    points = truth + np.random.default_rng(0).normal(0, 3, truth.shape)
-    facebench.write_predictions(path, dataset="aflw2000", method="mine", ids=dataset.ids, landmarks=points)
-    return path
 
 
 def small(*words):

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import facebench
-from facebench.datasets import get_dataset, prepare
+from facebench.datasets import prepare
 from facebench.formats import read_predictions
 from facebench.geometry import geodesic_distance, tight_box
 from facebench.geometry.crops import invert_transform, transform_points
@@ -38,20 +38,6 @@ def assert_same(again, kept) -> None:
         np.testing.assert_allclose(
             [one.value, one.low, one.high], [other.value, other.low, other.high], atol=1e-6
         )
-
-
-@pytest.fixture(scope="module")
-def spiga(real_data):
-    """What SPIGA published of the public test set of 300W, and the ids of the faces in its order."""
-    with np.load(real_data / "oracles" / "spiga_300w_public.npz") as stored:
-        found = {name: stored[name] for name in stored.files}
-    faces = (line["id"] for line in get_dataset("300w").manifest.table("faces"))
-    of_stem = {
-        one.rpartition("/")[2].replace(" ", ""): one
-        for one in faces
-        if one.startswith(("helen/testset/", "lfpw/testset/", "ibug/"))
-    }
-    return found, [of_stem[Path(name).stem] for name in found["imgpath"].tolist()]
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +74,9 @@ def test_rows_of_aflw2000_are_scored_again(genuine):
             assert_same(again, expected)
 
 
-def test_rows_of_300w_are_scored_again(public_300w, spiga, tmp_path):
-    published, ids = spiga
+def test_rows_of_300w_are_scored_again(public_300w, spiga_predictions, tmp_path):
     dataset = facebench.open_dataset(public_300w)
-    files = {"mnn-s": BOARDS / "predictions" / "300w" / "mnn-s.h5", "spiga": tmp_path / "spiga.h5"}
-    facebench.write_predictions(
-        files["spiga"],
-        dataset="300w",
-        method="SPIGA",
-        ids=ids,
-        landmarks=published["pred_landmarks68"],
-        euler=published["pred_headpose"][:, :3],
-        euler_convention="mnn-yxz",
-        box="landmarks",
-    )
+    files = {"mnn-s": BOARDS / "predictions" / "300w" / "mnn-s.h5", "spiga": spiga_predictions}
     for model, name in (
         ("mean-shape", "mean-shape-in-the-box-constant"),
         ("zero-pose", "zero-pose-constant"),

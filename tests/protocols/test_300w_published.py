@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import facebench
-from facebench.datasets import get_dataset
 from facebench.datasets.mean_face import read_mean_face
 from facebench.formats import AnnotationSet
 from facebench.geometry import RECIPES, convert, tight_box
@@ -24,19 +23,13 @@ FOLDERS = {"helen": "helen/testset", "lfpw": "lfpw/testset", "challenging": "ibu
 
 
 @pytest.fixture(scope="module")
-def published(real_data):
-    with np.load(real_data / "oracles" / "spiga_300w_public.npz") as stored:
-        return {name: stored[name] for name in stored.files}
+def published(spiga):
+    return spiga[0]
 
 
 @pytest.fixture(scope="module")
-def ids(published):
-    """The ids of the faces in SPIGA's order: Helen, LFPW, iBUG, which has a name with a space."""
-    listed = [line["id"] for line in get_dataset("300w").manifest.table("faces")]
-    of_stem = {
-        one.rpartition("/")[2].replace(" ", ""): one for one in listed if one.startswith((*FOLDERS.values(),))
-    }
-    return [of_stem[name.rpartition("/")[2].rpartition(".")[0]] for name in published["imgpath"].tolist()]
+def ids(spiga):
+    return spiga[1]
 
 
 @pytest.fixture(scope="module")
@@ -65,25 +58,8 @@ def dataset(real_data, published, ids, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def predictions(published, ids, tmp_path_factory):
-    """What SPIGA predicts, as a file."""
-    path = tmp_path_factory.mktemp("predictions") / "spiga.h5"
-    facebench.write_predictions(
-        path,
-        dataset="300w",
-        method="SPIGA",
-        ids=ids,
-        landmarks=published["pred_landmarks68"],
-        euler=published["pred_headpose"][:, :3],
-        euler_convention="mnn-yxz",
-        box="landmarks",
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
-def landmarks(dataset, predictions):
-    return facebench.score(predictions, LANDMARKS, dataset)
+def landmarks(dataset, spiga_predictions):
+    return facebench.score(spiga_predictions, LANDMARKS, dataset)
 
 
 def test_groups_have_their_published_sizes(landmarks):
@@ -146,8 +122,8 @@ def test_one_pixel_everywhere(dataset):
     check(facebench.score(moved, LANDMARKS, dataset), {(key, "all"): text for key, text in numbers.items()})
 
 
-def test_points_of_another_scheme_are_scored_where_they_are_the_same(dataset, predictions):
-    given = facebench.read_predictions(predictions)
+def test_points_of_another_scheme_are_scored_where_they_are_the_same(dataset, spiga_predictions):
+    given = facebench.read_predictions(spiga_predictions)
     points = convert(given.landmarks, "ibug68", "cofw29")
     fewer = dataclasses.replace(given, landmarks=np.nan_to_num(points), scheme="cofw29")
     result = facebench.score(fewer, LANDMARKS, dataset, resamples=0)
@@ -169,8 +145,8 @@ def test_the_poses_of_spiga_are_those_of_its_recipe(dataset, published, ids):
     assert max(result.per_face["geodesic"]) < 1e-5
 
 
-def test_pose(dataset, predictions):
-    result = facebench.score(predictions, SPIGA, dataset)
+def test_pose(dataset, spiga_predictions):
+    result = facebench.score(spiga_predictions, SPIGA, dataset)
     assert result.headline.metric == "mae/mnn-yxz"
     check(
         result,
@@ -188,8 +164,8 @@ def test_pose(dataset, predictions):
     )
 
 
-def test_pose_against_the_recipe_of_mnn(dataset, predictions):
-    check(facebench.score(predictions, MNN, dataset), {("mae/mnn-yxz", "all"): "1.2836"})
+def test_pose_against_the_recipe_of_mnn(dataset, spiga_predictions):
+    check(facebench.score(spiga_predictions, MNN, dataset), {("mae/mnn-yxz", "all"): "1.2836"})
 
 
 def test_the_two_recipes_differ_by_a_quarter_of_a_degree(dataset):
